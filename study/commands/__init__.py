@@ -1,0 +1,1 @@
+"""What each command does: the one place where study, core and analysis meet."""

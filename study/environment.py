@@ -1,0 +1,27 @@
+"""What the libraries underneath are told before they are imported: no telemetry, no noise."""
+
+import logging
+import os
+import warnings
+
+_DEFAULTS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # Ray 2.60 announces a change of a later version at every start.
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    # Workers keep the directory of the command, so relative paths mean the same everywhere.
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    # The ledger and the trial folders are the record; Tune's own log files would only repeat it.
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+}
+
+
+def set_defaults() -> None:
+    """Set environment variables and filters, each unless the user has set it."""
+    for name, value in _DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    # MLflow 3.17 uses a loader strategy that SQLAlchemy 2.1 will drop; nothing that a user could mend.
+    warnings.filterwarnings("ignore", message="The ``noload`` loader strategy is deprecated")
