@@ -151,10 +151,12 @@ def train_runs(study: Study) -> Iterator[RunConfig]:
     ConfigError
         If a combination is not a legal run; names the combination.
     """
+    # A training has no tiling, but a run has: any that is asked for will do.
+    tiling = {name: levels[0] for name, levels in study.evaluate.items()}
     for levels in itertools.product(*study.train.values()):
         combination = dict(zip(study.train, levels, strict=True))
         for seed in study.seeds:
-            yield _resolve_combination({**study.base, **combination, _SEED: seed}, combination)
+            yield _resolve_combination({**study.base, **tiling, **combination, _SEED: seed}, combination)
 
 
 def evaluation_runs(study: Study, run: RunConfig) -> Iterator[RunConfig]:

@@ -22,9 +22,10 @@ from study.design import PlannedTrial
 from study.fingerprint import evaluation_key
 from study.spec import Study
 from study.store import Store
-from study.trial_folder import read_evaluation, read_history
+from study.trial_folder import evaluation_folder, read_evaluation, read_result
 from usplit_core import __version__
 from usplit_core.config import TilingConfig, flatten, format_setting
+from usplit_core.training import read_history
 from usplit_core.vocabulary import MONITOR
 
 _STATUS = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
@@ -105,8 +106,11 @@ class Tracker:
         if run is None or run.data.tags.get("usplit.state") != state:
             self.open_trial(trial)
             run = self._runs["trial", trial.fingerprint, ""]
-            for line in read_history(folder):
-                self.log_epoch(trial.fingerprint, line["epoch"], line["metrics"])
+            for report in read_history(folder):
+                self.log_epoch(trial.fingerprint, report.epoch, report.metrics)
+            result = read_result(folder)
+            if result is not None:
+                self._client.log_batch(run.info.run_id, metrics=_metrics(result["cost"], step=result["best_epoch"]))
             self._log_record(run, folder, {"usplit.state": state, "usplit.reason": reason})
             self._client.set_terminated(run.info.run_id, _STATUS[state])
         for key, tiling in zip(trial.evaluation_keys, trial.tilings, strict=True):
@@ -142,7 +146,7 @@ class Tracker:
         run_id = run.info.run_id
         self._client.log_batch(run_id, metrics=_metrics(scores["metrics"], step=0))
         self._client.log_dict(run_id, scores["frames"], "frames.json")
-        sample = folder / "evaluations" / f"{key}.npz"
+        sample = evaluation_folder(folder, key) / "sample.npz"
         if sample.exists():
             self._client.log_artifact(run_id, str(sample))
         self._tag(run, {"usplit.state": "finished"})

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from study.fingerprint import evaluation_key
 from study.trial_folder import (
-    append_history,
     begin_attempt,
     check_attempt,
     read_evaluation,
     write_evaluation,
     write_record,
+    write_result,
 )
 from usplit_core import NUMERICS_VERSION, __version__
 from usplit_core.config import RunConfig, TilingConfig, validate
@@ -85,9 +85,7 @@ def _train_and_evaluate(run: RunConfig, assignment: Assignment, attempt: str, pi
     write_record(folder, _record(assignment, attempt, parts.record, device))
 
     def report(epoch: EpochReport) -> None:
-        line = {"epoch": epoch.epoch, "epochs": epoch.epochs, "metrics": epoch.metrics, "is_best": epoch.is_best}
-        append_history(folder, line)
-        send({"kind": "epoch", **line})
+        send({"kind": "epoch", "epoch": epoch.epoch, "epochs": epoch.epochs, "metrics": epoch.metrics})
 
     def keep(evaluation: Evaluation) -> None:
         check_attempt(folder, attempt)
@@ -106,6 +104,7 @@ def _train_and_evaluate(run: RunConfig, assignment: Assignment, attempt: str, pi
         device=device,
         may_write=lambda: check_attempt(folder, attempt),
     )
+    write_result(folder, {"stopped": fitted.stopped, "best_epoch": fitted.best_epoch, "cost": fitted.cost})
     tilings = [TilingConfig.model_validate(tiling) for tiling in assignment.tilings]
     missing = [tiling for tiling in tilings if read_evaluation(folder, evaluation_key(tiling)) is None]
     if missing:

@@ -3,10 +3,10 @@
 ::
 
     record.json             settings, identity, data, split, versions, host
-    history.jsonl           one line an epoch
-    last.safetensors        to resume from
+    last.safetensors        to resume from; holds the reports of all epochs
     best.safetensors        to predict with
-    evaluations/KEY.json    scores of one tiling; KEY.npz a sample of its prediction
+    result.json             how the training ended, what it cost
+    evaluations/KEY/        scores.json of one tiling, and sample.npz of its prediction
     attempt                 name of the attempt that may write here
 
 A worker that was given up may still be alive for a while (a lost node is noticed after some ten
@@ -15,6 +15,7 @@ seconds), so each write first checks that its attempt is still the one that coun
 
 import json
 import os
+import shutil
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -48,10 +49,9 @@ def check_attempt(folder: Path, attempt: str) -> None:
 
 def clear(folder: Path) -> None:
     """Remove what has been computed, so that the trial starts anew."""
-    for path in (folder / "history.jsonl", folder / "last.safetensors", folder / "best.safetensors"):
-        path.unlink(missing_ok=True)
-    for path in (folder / "evaluations").glob("*"):
-        path.unlink()
+    for name in ("result.json", "last.safetensors", "best.safetensors"):
+        (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / "evaluations", ignore_errors=True)
 
 
 def write_record(folder: Path, record: Mapping[str, Any]) -> None:
@@ -59,48 +59,39 @@ def write_record(folder: Path, record: Mapping[str, Any]) -> None:
     _replace(folder / "record.json", json.dumps(record, indent=2))
 
 
-def append_history(folder: Path, line: Mapping[str, Any]) -> None:
-    """Add the report of one epoch."""
-    with (folder / "history.jsonl").open("ab+") as file:
-        if file.tell():
-            file.seek(-1, os.SEEK_END)
-            if file.read(1) != b"\n":
-                file.write(b"\n")  # a worker was killed within its last line
-        file.write(json.dumps(line).encode() + b"\n")
+def write_result(folder: Path, result: Mapping[str, Any]) -> None:
+    """Write how the training ended and what it cost."""
+    _replace(folder / "result.json", json.dumps(result, indent=2))
 
 
-def read_history(folder: Path) -> list[dict[str, Any]]:
-    """Return the reports in the order of epochs, each epoch once.
-
-    A trial that was killed between a report and its checkpoint repeats that epoch; a kill in the
-    middle of a line leaves a line that cannot be read, and the epoch is repeated as well.
-    """
-    path = folder / "history.jsonl"
-    by_epoch: dict[int, dict[str, Any]] = {}
-    for line in path.read_text().splitlines() if path.exists() else ():
-        try:
-            report = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        by_epoch[report["epoch"]] = report
-    return [by_epoch[epoch] for epoch in sorted(by_epoch)]
+def read_result(folder: Path) -> dict[str, Any] | None:
+    """Return how the training ended, or None where it has not."""
+    return _read(folder / "result.json")
 
 
 def write_evaluation(folder: Path, key: str, scores: Mapping[str, Any], sample: Mapping[str, NDArray[Any]]) -> None:
     """Write the scores of one evaluation, the sample first: scores that stand are complete."""
-    evaluations = folder / "evaluations"
-    evaluations.mkdir(exist_ok=True)
-    partial = evaluations / f".{key}.{os.getpid()}.npz"
+    evaluation = evaluation_folder(folder, key)
+    evaluation.mkdir(parents=True, exist_ok=True)
+    partial = evaluation / f".sample.{os.getpid()}.npz"
     np.savez_compressed(partial, allow_pickle=False, **dict(sample))
-    partial.replace(evaluations / f"{key}.npz")
-    _replace(evaluations / f"{key}.json", json.dumps(scores, indent=2))
+    partial.replace(evaluation / "sample.npz")
+    _replace(evaluation / "scores.json", json.dumps(scores, indent=2))
 
 
 def read_evaluation(folder: Path, key: str) -> dict[str, Any] | None:
     """Return the scores of one evaluation, or None where it has not been computed."""
-    path = folder / "evaluations" / f"{key}.json"
-    scores: dict[str, Any] | None = json.loads(path.read_text()) if path.exists() else None
-    return scores
+    return _read(evaluation_folder(folder, key) / "scores.json")
+
+
+def evaluation_folder(folder: Path, key: str) -> Path:
+    """Return where the results of one evaluation lie."""
+    return folder / "evaluations" / key
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    content: dict[str, Any] | None = json.loads(path.read_text()) if path.exists() else None
+    return content
 
 
 def _replace(path: Path, text: str) -> None:

@@ -387,15 +387,17 @@ def parse_setting(name: str, text: str) -> Setting:
         If the name is unknown or the text is no value of that setting.
     """
     info = setting(name)
-    for candidate in _readings(text):
+    problems = []
+    for reading in _readings(text):
         try:
-            value: Setting = info.type.validate_json(candidate, strict=True)
+            value: Setting = info.type.validate_json(reading, strict=True)
         except ValidationError as error:
-            problem = error
+            problems += error.errors()
         else:
             return value
-    detail = problem.errors()[0]
-    raise ConfigError(f"{name} = {text!r}: {_rule(detail)}") from None
+    # A reading of the right type but beyond the range tells more than those of another type.
+    of_this_type = [problem for problem in problems if not problem["type"].endswith("_type")]
+    raise ConfigError(f"{name} = {text!r}: {_rule((of_this_type or problems)[-1])}")
 
 
 def format_setting(value: Setting) -> str:
@@ -404,14 +406,13 @@ def format_setting(value: Setting) -> str:
 
 
 def _readings(text: str) -> list[str]:
-    """Return JSON texts that `text` may stand for, the one to report on last."""
+    """Return the JSON texts that `text` may stand for, the likeliest last."""
     readings = [json.dumps(text)]
     if text in ("None", "none", "off", "null"):
         readings.insert(0, "null")
-    if "," in text and not text.startswith("["):
+    if not text.startswith("["):
         readings.append(json.dumps([_scalar(item.strip()) for item in text.split(",")]))
-    readings.append(json.dumps(_scalar(text)))
-    return readings
+    return [*readings, json.dumps(_scalar(text))]
 
 
 def _scalar(text: str) -> Any:

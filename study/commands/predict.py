@@ -43,7 +43,7 @@ def predict_command(
                     tiling=wanted,
                     progress=lambda done, total: progress.update(task, completed=done, total=total),  # noqa: B023
                 )
-            write_tiff(target, split, channel_names=splitter.channel_names, pixel_size_um=frames.pixel_size_um)
+            write_tiff(target, split, channel_names=splitter.saved.channel_names, pixel_size_um=frames.pixel_size_um)
             console.print(f"{target}", highlight=False)
 
 

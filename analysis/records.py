@@ -1,0 +1,99 @@
+"""What the store holds of one study, as typed rows: all that statistics, tables and figures ever see.
+
+Axis letters: C structure channel, Y, X.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple
+
+from numpy.typing import NDArray
+
+from usplit_core.config import Setting
+from usplit_core.errors import UserError
+
+State = Literal["finished", "failed", "pruned", "interrupted", "running"]
+Settings = Mapping[str, Setting]
+
+
+class MissingRuns(UserError):
+    """The store lacks what a figure or a statement needs; the message says what, and how to run it."""
+
+
+class Point(NamedTuple):
+    """One value of a metric's history; the step of a trial is its epoch."""
+
+    step: int
+    value: float
+
+
+class FrameScore(NamedTuple):
+    """The scores of one structure channel of one test frame, by metric key without its ``test/``."""
+
+    frame: int
+    channel: int
+    scores: Mapping[str, float]
+
+
+class Sample(NamedTuple):
+    """A crop of one test frame, in intensities; the same place for every trial on the same data."""
+
+    input: NDArray[Any]  # (Y, X)
+    prediction: NDArray[Any]  # (C, Y, X)
+    target: NDArray[Any]  # (C, Y, X)
+
+
+class Trial(NamedTuple):
+    """One training; `history` asks the store for every epoch of a metric, and is empty for an unknown one."""
+
+    fingerprint: str
+    run_id: str
+    cell: str
+    settings: Settings
+    state: State
+    reason: str
+    metrics: Mapping[str, float]
+    history: Callable[[str], tuple[Point, ...]]
+
+    @property
+    def seed(self) -> Setting:
+        """What tells the replicates of a cell apart."""
+        return self.settings.get("train.seed")
+
+
+class Evaluation(NamedTuple):
+    """One trial under one tiling; `frames` and `sample` ask the store, and are empty where it has none."""
+
+    trial: str
+    run_id: str
+    settings: Settings
+    metrics: Mapping[str, float]
+    frames: Callable[[], tuple[FrameScore, ...]]
+    sample: Callable[[], Sample | None]
+
+    @property
+    def seed(self) -> Setting:
+        """What tells the replicates of a cell apart."""
+        return self.settings.get("train.seed")
+
+
+class StudyRecord(NamedTuple):
+    """A study as the store knows it.
+
+    `train` and `evaluate` are the factors with their levels in the order of the search space.
+    """
+
+    name: str
+    question: str
+    train: Mapping[str, tuple[Setting, ...]]
+    evaluate: Mapping[str, tuple[Setting, ...]]
+    replicates: tuple[Setting, ...]
+    objective: str
+    direction: str
+    trials: tuple[Trial, ...]
+    evaluations: tuple[Evaluation, ...]
+    tracking_uri: str
+
+    @property
+    def finished(self) -> tuple[Trial, ...]:
+        """The trials whose results may be compared."""
+        return tuple(trial for trial in self.trials if trial.state == "finished")

@@ -1,0 +1,167 @@
+"""Which factors vary in a study, in which order their levels go, and how to speak of them."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from analysis.records import MissingRuns, Settings, StudyRecord
+from usplit_core.config import EVALUATION_SECTIONS, SETTINGS, Setting, TilingConfig, format_setting, setting
+from usplit_core.vocabulary import HEADLINE, METRICS, Metric, metric
+
+
+def train_factors(record: StudyRecord) -> tuple[str, ...]:
+    """Return the train factors that have two or more levels in the store; a seed is none."""
+    return tuple(name for name in record.train if name != "train.seed" and len(levels(record, name)) > 1)
+
+
+def is_sampled(record: StudyRecord, factor: str) -> bool:
+    """Say whether the values of a train factor were drawn from a range, so that they are no levels to group by."""
+    return factor in record.train and not record.train[factor]
+
+
+def evaluation_factors(record: StudyRecord) -> tuple[str, ...]:
+    """Return the evaluation factors that have two or more levels in the store."""
+    names = [name for name in SETTINGS if name.partition(".")[0] in EVALUATION_SECTIONS]
+    return tuple(name for name in names if len(levels(record, name)) > 1)
+
+
+def levels(record: StudyRecord, factor: str) -> tuple[Setting, ...]:
+    """Return the levels of `factor` that the store has: in the order of the search space, numbers by size."""
+    rows = record.evaluations if factor.partition(".")[0] in EVALUATION_SECTIONS else record.trials
+    present = {row.settings[factor] for row in rows if factor in row.settings}
+    declared = [*record.train.get(factor, ()), *record.evaluate.get(factor, ())]
+    if all(is_number(level) for level in present):
+        return tuple(sorted(present, key=sort_key))
+    return tuple(sorted(present, key=lambda level: (position(level, declared), sort_key(level))))
+
+
+def position(value: Setting, order: Iterable[Setting]) -> int:
+    """Return the place of `value` in `order`; what is not in it comes last."""
+    known = list(order)
+    return known.index(value) if value in known else len(known)
+
+
+def cells(record: StudyRecord, factors: Sequence[str]) -> list[dict[str, Setting]]:
+    """Return the combinations of the levels of `factors` that trials have, the first factor varying slowest."""
+    order = {name: levels(record, name) for name in factors}
+    present = {tuple(trial.settings.get(name) for name in factors) for trial in record.trials}
+    ranked = sorted(present, key=lambda key: [position(value, order[factors[i]]) for i, value in enumerate(key)])
+    return [dict(zip(factors, key, strict=True)) for key in ranked]
+
+
+def sort_key(value: Setting) -> tuple[bool, float, str]:
+    """Return what settings are sorted by: numbers first, by size, then texts."""
+    number = float(value) if isinstance(value, int | float) and is_number(value) else 0.0
+    return not is_number(value), number, format_setting(value)
+
+
+def is_number(value: Setting) -> bool:
+    """Say whether `value` has a place on a numeric axis; True and False have none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def reference_tiling(record: StudyRecord) -> dict[str, Setting]:
+    """Return the one tiling at which trials are compared: the one that most trials have.
+
+    Of several, it is the default one, else the first in the order of the levels. It never depends on
+    a score, so that comparing trials is no choice of the best tiling on test frames.
+
+    Raises
+    ------
+    MissingRuns
+        If nothing has been evaluated.
+    """
+    require_evaluations(record)
+    names = [name for name in SETTINGS if name.partition(".")[0] in EVALUATION_SECTIONS]
+    trials = Counter(tuple(row.settings.get(name) for name in names) for row in record.evaluations)
+    default = tuple(TilingConfig().model_dump()[name.partition(".")[2]] for name in names)
+    order = [levels(record, name) for name in names]
+    ranked = min(
+        trials,
+        key=lambda key: (
+            -trials[key],
+            key != default,
+            [position(value, known) for value, known in zip(key, order, strict=True)],
+        ),
+    )
+    return dict(zip(names, ranked, strict=True))
+
+
+def require_evaluations(record: StudyRecord) -> None:
+    """Raise `MissingRuns` unless some trial has been evaluated."""
+    if not record.evaluations:
+        raise MissingRuns(f"No trial of the study has been evaluated yet. {how_to_run(record)}")
+
+
+def how_to_run(record: StudyRecord) -> str:
+    """Return the sentence that says how to get missing runs."""
+    return f"Run the search space of {record.name} again with `usplit run`: finished trials are kept, others resume."
+
+
+def how_to_add(record: StudyRecord, factor: str, *, kind: str) -> str:
+    """Return the sentences that say how to give a study a factor that it does not vary."""
+    kept = "nothing is trained again" if kind == "evaluation" else "finished trials are kept"
+    return (
+        f"This study has fewer than two levels of {factor}. Add levels of it to the {kind} factors of the study "
+        f"and run the search space of {record.name} again with `usplit run`: {kept}."
+    )
+
+
+def headline(record: StudyRecord) -> Metric:
+    """Return the metric that figures and verdict are about: the paper's, else the study's objective on test frames.
+
+    Raises
+    ------
+    MissingRuns
+        If no evaluation has either of them.
+    """
+    require_evaluations(record)
+    reported = {key for row in record.evaluations for key in row.metrics}
+    for key in (HEADLINE.key, record.objective):
+        if key in METRICS and key in reported:
+            return metric(key)
+    raise MissingRuns(f"No evaluation has {HEADLINE.key} or {record.objective}. {how_to_run(record)}")
+
+
+def matches(settings: Settings, wanted: Settings) -> bool:
+    """Say whether `settings` has every value that `wanted` names."""
+    return all(name in settings and settings[name] == value for name, value in wanted.items())
+
+
+def pick(settings: Settings, names: Iterable[str]) -> dict[str, Setting]:
+    """Return the part of `settings` that `names` lists."""
+    return {name: settings.get(name) for name in names}
+
+
+def format_value(name: str, value: Setting) -> str:
+    """Return the value of a setting with its unit, such as ``16 px``."""
+    text = "none" if value is None else format_setting(value)
+    unit = setting(name).unit if name in SETTINGS and is_number(value) else ""
+    return f"{text} {unit}".strip()
+
+
+def describe(settings: Mapping[str, Setting]) -> str:
+    """Return settings in words, such as ``LC depth 2, padding 16 px``."""
+    return ", ".join(f"{label(name)} {format_value(name, value)}" for name, value in settings.items())
+
+
+def describe_tiling(tiling: Settings) -> str:
+    """Return a tiling in words, such as ``inner tiling, 16 px padding``; one posterior sample goes unsaid."""
+    text = f"{tiling['tiling.mode']} tiling, {format_value('tiling.padding_px', tiling['tiling.padding_px'])} padding"
+    samples = tiling.get("tiling.samples", 1)
+    return text if samples == 1 else f"{text}, mean of {samples} posterior samples"
+
+
+def label(name: str) -> str:
+    """Return the words for a setting; the name itself where another version wrote it."""
+    return setting(name).label if name in SETTINGS else name
+
+
+def axis_label(name: str) -> str:
+    """Return the label of an axis that shows a setting, with its unit."""
+    unit = setting(name).unit if name in SETTINGS else ""
+    return f"{label(name)} ({unit})" if unit else label(name)
+
+
+def metric_label(of: Metric) -> str:
+    """Return the label of an axis that shows a metric, with its unit."""
+    return f"{of.label} ({of.unit})" if of.unit else of.label

@@ -1,0 +1,211 @@
+"""Means, spreads and intervals over seeds, and differences that are paired by seed or by test frame.
+
+The unit of replication is the seed: values that share one are averaged first, so n is always the
+number of seeds (or of test frames, where a function says so). One value has no interval.
+"""
+
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+from scipy.stats import bootstrap
+
+from analysis.records import Evaluation, Settings, StudyRecord, Trial
+from analysis.selection import levels, matches, position, sort_key
+from usplit_core.config import EVALUATION_SECTIONS, Setting
+from usplit_core.vocabulary import metric as metric_of
+
+_CONFIDENCE = 0.95
+_RESAMPLES = 9999
+#: Below this many values a bootstrap interval is narrower than its name says.
+FEW = 5
+
+
+class Summary(NamedTuple):
+    """Centre and spread of n values; spread and interval are None where one value cannot tell them."""
+
+    n: int
+    mean: float
+    standard_deviation: float | None
+    standard_error: float | None
+    interval: tuple[float, float] | None
+
+
+class Observation(NamedTuple):
+    """One value of a metric, with the settings that it belongs to."""
+
+    settings: Settings
+    seed: Setting
+    value: float
+
+
+class Group(NamedTuple):
+    """The values of one combination of levels: one value a seed, and their summary."""
+
+    levels: Settings
+    seeds: tuple[Setting, ...]
+    values: tuple[float, ...]
+    summary: Summary
+
+
+class Difference(NamedTuple):
+    """Summary of paired differences, and how many values had no partner and were left out."""
+
+    unit: Literal["seed", "frame"]
+    summary: Summary
+    unpaired: int
+
+
+def summarise(values: Sequence[float]) -> Summary:
+    """Return mean, standard deviation, standard error and percentile-bootstrap 95 % interval of `values`.
+
+    Raises
+    ------
+    ValueError
+        If there is no value.
+    """
+    if not values:
+        raise ValueError("values is empty: a summary needs at least one value")
+    array = np.asarray(values, dtype=float)
+    if len(array) == 1:
+        return Summary(1, float(array[0]), None, None, None)
+    deviation = float(array.std(ddof=1))
+    # A fixed generator: the same store gives the same interval every time it is read.
+    result = bootstrap(
+        (array,),
+        np.mean,
+        confidence_level=_CONFIDENCE,
+        n_resamples=_RESAMPLES,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    )
+    low, high = result.confidence_interval
+    return Summary(
+        len(array), float(array.mean()), deviation, deviation / float(np.sqrt(len(array))), (float(low), float(high))
+    )
+
+
+def observations(record: StudyRecord, metric: str) -> tuple[Observation, ...]:
+    """Return every finite value of `metric`: of evaluations where they have it, else of trials.
+
+    Only finished trials count: the scores of a pruned or interrupted training are no result.
+    """
+    finished = {trial.fingerprint for trial in record.finished}
+    evaluations = [row for row in record.evaluations if row.trial in finished and metric in row.metrics]
+    trials = [row for row in record.finished if metric in row.metrics]
+    rows: Sequence[Evaluation | Trial] = evaluations or trials
+    return tuple(
+        Observation(_own_settings(row), row.seed, row.metrics[metric])
+        for row in rows
+        if np.isfinite(row.metrics[metric])
+    )
+
+
+def group(record: StudyRecord, metric: str, factors: Sequence[str], *, where: Settings | None = None) -> list[Group]:
+    """Summarise `metric` over seeds for every combination of the levels of `factors` that the store has.
+
+    Parameters
+    ----------
+    record
+        The study.
+    metric
+        Key of the metric.
+    factors
+        Dotted names; the values of the factors that are left out are averaged within each seed.
+    where
+        Keep only values whose settings have these levels.
+
+    Returns
+    -------
+    list of Group
+        In the order of the levels, the first factor varying slowest.
+    """
+    collected: dict[tuple[Setting, ...], dict[Setting, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for row in observations(record, metric):
+        if matches(row.settings, where or {}):
+            collected[tuple(row.settings.get(name) for name in factors)][row.seed].append(row.value)
+    order = {name: levels(record, name) for name in factors}
+    keys = sorted(collected, key=lambda key: [position(key[i], order[name]) for i, name in enumerate(factors)])
+    return [_group(dict(zip(factors, key, strict=True)), collected[key]) for key in keys]
+
+
+def best_group(groups: Sequence[Group], key: str) -> Group:
+    """Return the group with the best mean of the metric `key`."""
+    sign = -1 if metric_of(key).better == "lower" else 1
+    return max(groups, key=lambda item: sign * item.summary.mean)
+
+
+def paired_difference(
+    first: Mapping[Hashable, float], second: Mapping[Hashable, float], *, unit: Literal["seed", "frame"] = "seed"
+) -> Difference | None:
+    """Summarise first - second over the keys that both have; None where they share no key."""
+    shared = sorted(first.keys() & second.keys(), key=str)
+    if not shared:
+        return None
+    summary = summarise([first[key] - second[key] for key in shared])
+    return Difference(unit, summary, len(first.keys() ^ second.keys()))
+
+
+def compare(
+    record: StudyRecord, metric: str, first: Settings, second: Settings, *, unit: Literal["seed", "frame"] = "seed"
+) -> Difference | None:
+    """Summarise how much higher `metric` is with the settings `first` than with `second`.
+
+    Runs are paired by seed; with ``unit="frame"`` also by test frame. The interval then speaks of
+    other images (unit frame, averaged over seeds) or of other trainings (unit seed, averaged over frames).
+
+    Returns
+    -------
+    Difference or None
+        None where no seed, or no frame, has both.
+    """
+    if unit == "seed":
+        return paired_difference(_by_seed(record, metric, first), _by_seed(record, metric, second), unit=unit)
+    ours, theirs = _by_seed_and_frame(record, metric, first), _by_seed_and_frame(record, metric, second)
+    by_frame: dict[int, list[float]] = defaultdict(list)
+    for seed, frame in ours.keys() & theirs.keys():
+        by_frame[frame].append(ours[seed, frame] - theirs[seed, frame])
+    if not by_frame:
+        return None
+    summary = summarise([float(np.mean(by_frame[frame])) for frame in sorted(by_frame)])
+    return Difference(unit, summary, len(ours.keys() ^ theirs.keys()))
+
+
+def is_distinct(difference: Difference) -> bool | None:
+    """Say whether the interval leaves out zero; None where there is no interval."""
+    interval = difference.summary.interval
+    return None if interval is None else not interval[0] <= 0 <= interval[1]
+
+
+def _own_settings(row: Evaluation | Trial) -> Settings:
+    """Return the settings that a result depends on: how it would be tiled says nothing about a training."""
+    if isinstance(row, Evaluation):
+        return row.settings
+    return {name: value for name, value in row.settings.items() if name.partition(".")[0] not in EVALUATION_SECTIONS}
+
+
+def _group(settings: Settings, by_seed: Mapping[Setting, list[float]]) -> Group:
+    seeds = tuple(sorted(by_seed, key=sort_key))
+    values = tuple(float(np.mean(by_seed[seed])) for seed in seeds)
+    return Group(settings, seeds, values, summarise(values))
+
+
+def _by_seed(record: StudyRecord, metric: str, where: Settings) -> dict[Hashable, float]:
+    groups = group(record, metric, (), where=where)
+    return dict(zip(groups[0].seeds, groups[0].values, strict=True)) if groups else {}
+
+
+def _by_seed_and_frame(record: StudyRecord, metric: str, where: Settings) -> dict[tuple[Setting, int], float]:
+    finished = {trial.fingerprint for trial in record.finished}
+    rows = [row for row in record.evaluations if row.trial in finished and matches(row.settings, where)]
+    collected: dict[tuple[Setting, int], list[float]] = defaultdict(list)
+    for row in rows:
+        for frame, value in _frame_values(row, metric):
+            collected[row.seed, frame].append(value)
+    return {key: float(np.mean(values)) for key, values in collected.items()}
+
+
+def _frame_values(row: Evaluation, metric: str) -> Iterable[tuple[int, float]]:
+    key = metric.removeprefix("test/")
+    return [(score.frame, score.scores[key]) for score in row.frames() if np.isfinite(score.scores.get(key, np.nan))]

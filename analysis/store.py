@@ -1,0 +1,245 @@
+"""The only reader of the tracking store: MLflow experiments and runs in, typed rows out.
+
+The layout (experiment tags, run tags, parameters, metrics, artifacts) is the one that
+``study/tracking.py`` writes.
+"""
+
+import json
+import math
+import os
+import sys
+import warnings
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar, cast
+
+import numpy as np
+from mlflow.entities import Experiment, Run
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from analysis.records import Evaluation, FrameScore, Point, Sample, Settings, State, StudyRecord, Trial
+from usplit_core.config import EVALUATION_SECTIONS, SETTINGS, Setting, parse_setting
+from usplit_core.errors import ConfigError, UserError, nearest
+from usplit_core.vocabulary import HEADLINE
+
+Row = TypeVar("Row", Trial, Evaluation)
+
+_TILING = [name for name in SETTINGS if name.partition(".")[0] in EVALUATION_SECTIONS]
+_PAGE = 1000  # runs a call: far below the 50 000 that the store accepts, and small enough for a slow server
+
+
+class StudyName(NamedTuple):
+    """One line of a list of studies."""
+
+    name: str
+    question: str
+
+
+def list_studies(tracking_uri: str) -> tuple[StudyName, ...]:
+    """Return the studies in the store, the newest first.
+
+    Raises
+    ------
+    UserError
+        If there is no such store.
+    """
+    experiments = _experiments(_open(tracking_uri))
+    return tuple(StudyName(experiment.name, _question(experiment)) for experiment in experiments)
+
+
+def read_study(tracking_uri: str, study: str) -> StudyRecord:
+    """Read the study named `study`; histories, scores of frames and samples are fetched only when asked for.
+
+    Parameters
+    ----------
+    tracking_uri
+        ``sqlite:///ABSOLUTE/PATH/mlflow.db`` or the address of an MLflow server.
+    study
+        Name of the study, which is the name of its experiment.
+
+    Raises
+    ------
+    UserError
+        If there is no such store, or no such study; names the nearest one.
+    """
+    client = _open(tracking_uri)
+    experiments = {experiment.name: experiment for experiment in _experiments(client)}
+    if study not in experiments:
+        remedy = nearest(study, experiments) if experiments else "it holds no study yet: start one with `usplit run`."
+        raise UserError(f"there is no study {study!r} in {tracking_uri}; {remedy}")
+    experiment = experiments[study]
+    plan = json.loads(experiment.tags["usplit.study"])
+    runs = list(_runs(client, experiment.experiment_id))
+    trials = {run.info.run_id: _trial(client, run) for run in _of_kind(runs, "trial")}
+    return StudyRecord(
+        name=study,
+        question=_question(experiment),
+        train=_factors(plan.get("train", {})),
+        evaluate=_factors(plan.get("evaluate", {})),
+        replicates=tuple(_hashable(seed) for seed in plan.get("replicates", ())),
+        objective=plan.get("objective", HEADLINE.key),
+        direction=plan.get("direction", "maximise"),
+        trials=_newest(trials.values(), lambda trial: trial.fingerprint),
+        evaluations=_newest(
+            (_evaluation(client, run, trials) for run in _of_kind(runs, "evaluation")),
+            lambda row: (row.trial, tuple(row.settings.get(name) for name in _TILING)),
+        ),
+        tracking_uri=tracking_uri,
+    )
+
+
+def _open(tracking_uri: str) -> MlflowClient:
+    """Connect without creating anything: MLflow itself would make an empty store out of a mistyped path."""
+    if tracking_uri.startswith("sqlite:///") and not Path(tracking_uri.removeprefix("sqlite:///")).is_file():
+        raise UserError(f"there is no store at {tracking_uri}: name the folder that `usplit run` wrote")
+    # A progress bar for each file of a few kilobytes says nothing.
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    with warnings.catch_warnings():
+        # MLflow declares its tables with a loader that SQLAlchemy 2.1 deprecates; nothing a user could act upon.
+        warnings.filterwarnings("ignore", message="The ``noload`` loader strategy is deprecated")
+        try:
+            client = MlflowClient(tracking_uri=tracking_uri)
+            client.search_experiments(max_results=1)
+        except MlflowException as error:
+            raise UserError(
+                f"the store {tracking_uri} cannot be read ({error}): check the address, and that its server is running"
+            ) from error
+    return client
+
+
+def _experiments(client: MlflowClient) -> Iterator[Experiment]:
+    token = None
+    while True:
+        page = client.search_experiments(max_results=_PAGE, page_token=token, order_by=["creation_time DESC"])
+        yield from (experiment for experiment in page if "usplit.study" in experiment.tags)
+        token = page.token
+        if not token:
+            return
+
+
+def _runs(client: MlflowClient, experiment_id: str) -> Iterator[Run]:
+    token = None
+    while True:
+        page = client.search_runs(
+            [experiment_id], max_results=_PAGE, page_token=token, order_by=["attributes.start_time DESC"]
+        )
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def _of_kind(runs: Iterable[Run], kind: str) -> list[Run]:
+    return [run for run in runs if run.data.tags.get("usplit.kind") == kind]
+
+
+def _newest(rows: Iterable[Row], identity: Callable[[Row], Hashable]) -> tuple[Row, ...]:
+    """Keep one row an identity: the store lists the newest first."""
+    kept: dict[Hashable, Row] = {}
+    for row in rows:
+        kept.setdefault(identity(row), row)
+    return tuple(kept.values())
+
+
+def _question(experiment: Experiment) -> str:
+    plan = json.loads(experiment.tags["usplit.study"])
+    return str(plan.get("question") or experiment.tags.get("mlflow.note.content", ""))
+
+
+def _factors(plan: Mapping[str, Any]) -> dict[str, tuple[Setting, ...]]:
+    """Return the levels of each factor; one that is sampled from a range has none."""
+    return {
+        name: tuple(_hashable(level) for level in levels) if isinstance(levels, list) else ()
+        for name, levels in plan.items()
+    }
+
+
+def _hashable(value: Any) -> Setting:
+    return tuple(_hashable(item) for item in value) if isinstance(value, list) else cast(Setting, value)
+
+
+def _settings(run: Run) -> Settings:
+    return {name: _typed(name, text) for name, text in run.data.params.items()}
+
+
+def _typed(name: str, text: str) -> Setting:
+    """Type a parameter by the schema; what another version wrote and this one does not know stays text."""
+    if name not in SETTINGS:
+        return text
+    try:
+        return parse_setting(name, text)
+    except ConfigError:
+        return text
+
+
+def _metrics(run: Run) -> dict[str, float]:
+    # SQL stores hold an infinite value as the largest float.
+    largest = sys.float_info.max
+    return {
+        key: math.copysign(math.inf, value) if abs(value) >= largest else value
+        for key, value in run.data.metrics.items()
+    }
+
+
+def _trial(client: MlflowClient, run: Run) -> Trial:
+    tags = run.data.tags
+    return Trial(
+        fingerprint=tags.get("usplit.fingerprint", run.info.run_id),
+        run_id=run.info.run_id,
+        cell=tags.get("usplit.cell", ""),
+        settings=_settings(run),
+        state=cast(State, tags.get("usplit.state", "running")),
+        reason=tags.get("usplit.reason", ""),
+        metrics=_metrics(run),
+        history=partial(_read_history, client, run.info.run_id),
+    )
+
+
+def _evaluation(client: MlflowClient, run: Run, trials: Mapping[str, Trial]) -> Evaluation:
+    parent = trials.get(run.data.tags.get("mlflow.parentRunId", ""))
+    return Evaluation(
+        trial=parent.fingerprint if parent else run.data.tags.get("usplit.fingerprint", ""),
+        run_id=run.info.run_id,
+        settings=_settings(run),
+        metrics=_metrics(run),
+        frames=partial(_read_frames, client, run.info.run_id),
+        sample=partial(_read_sample, client, run.info.run_id),
+    )
+
+
+def _read_history(client: MlflowClient, run_id: str, key: str) -> tuple[Point, ...]:
+    # A step that was reported twice, by a trial that resumed, counts with its last value.
+    history = sorted(client.get_metric_history(run_id, key), key=lambda metric: (metric.step, metric.timestamp))
+    return tuple(Point(step, value) for step, value in {metric.step: metric.value for metric in history}.items())
+
+
+def _read_frames(client: MlflowClient, run_id: str) -> tuple[FrameScore, ...]:
+    path = _artifact(client, run_id, "frames.json")
+    if path is None:
+        return ()
+    return tuple(
+        FrameScore(
+            int(row["frame"]),
+            int(row["channel"]),
+            {key.removeprefix("test/"): float(row[key]) for key in row if key not in ("frame", "channel")},
+        )
+        for row in json.loads(path.read_text(encoding="utf-8"))
+    )
+
+
+def _read_sample(client: MlflowClient, run_id: str) -> Sample | None:
+    path = _artifact(client, run_id, "sample.npz")
+    if path is None:
+        return None
+    with np.load(path, allow_pickle=False) as arrays:
+        return Sample(arrays["input"], arrays["prediction"], arrays["target"])
+
+
+def _artifact(client: MlflowClient, run_id: str, name: str) -> Path | None:
+    """Return where the artifact lies on this machine, fetched if need be; None if the run has none."""
+    try:
+        return Path(client.download_artifacts(run_id, name))
+    except (MlflowException, OSError):
+        return None

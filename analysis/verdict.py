@@ -1,0 +1,158 @@
+"""The answer of a study in one sentence: its best cell against its reference, with an interval."""
+
+from typing import NamedTuple
+
+from analysis.records import MissingRuns, Settings, StudyRecord
+from analysis.selection import (
+    describe,
+    describe_tiling,
+    headline,
+    how_to_run,
+    is_sampled,
+    reference_tiling,
+    train_factors,
+)
+from analysis.statistics import FEW, Difference, Group, best_group, compare, group, is_distinct
+from usplit_core.vocabulary import Metric
+
+
+class Verdict(NamedTuple):
+    """What the sentence says; `cells` counts those with results.
+
+    There is no reference where no cell is one, and no difference where none is paired.
+    """
+
+    metric: Metric
+    tiling: Settings
+    cells: int
+    best: Group
+    reference: Group | None
+    difference: Difference | None
+    by_frame: Difference | None
+
+
+class Gain(NamedTuple):
+    """How far one cell lies from the reference."""
+
+    levels: Settings
+    difference: Difference | None
+
+
+def verdict(record: StudyRecord) -> Verdict:
+    """Compare the cell with the best mean with the reference, paired by seed, at one tiling.
+
+    The reference is the cell with the first level of every train factor, such as LC depth 0: the
+    first that has a result, in the order of the levels. Values that were drawn from a range have none.
+
+    Raises
+    ------
+    MissingRuns
+        If no finished trial has been evaluated.
+    """
+    metric, tiling, factors = headline(record), reference_tiling(record), train_factors(record)
+    groups = group(record, metric.key, factors, where=tiling)
+    if not groups:
+        raise MissingRuns(f"No finished trial has been evaluated yet. {how_to_run(record)}")
+    best = best_group(groups, metric.key)
+    reference = None if not factors or any(is_sampled(record, name) for name in factors) else groups[0]
+    if reference is None or best is reference:
+        return Verdict(metric, tiling, len(groups), best, reference, None, None)
+    pair = {**best.levels, **tiling}, {**reference.levels, **tiling}
+    return Verdict(
+        metric,
+        tiling,
+        len(groups),
+        best,
+        reference,
+        compare(record, metric.key, *pair),
+        compare(record, metric.key, *pair, unit="frame"),
+    )
+
+
+def gains(record: StudyRecord, found: Verdict) -> list[Gain]:
+    """Return the difference of every other cell from the reference, paired by seed; empty without a reference."""
+    if found.reference is None:
+        return []
+    reference = {**found.reference.levels, **found.tiling}
+    groups = group(record, found.metric.key, train_factors(record), where=found.tiling)
+    return [
+        Gain(item.levels, compare(record, found.metric.key, {**item.levels, **found.tiling}, reference))
+        for item in groups
+        if item.levels != found.reference.levels
+    ]
+
+
+def format_difference(difference: Difference, metric: Metric) -> str:
+    """Return a difference with its interval and n, such as ``+1.75 dB (+1.70 to +1.80), n = 2``."""
+    places = _places(metric)
+    text = f"{difference.summary.mean:+.{places}f} {metric.unit}".strip()
+    if difference.summary.interval is not None:
+        low, high = difference.summary.interval
+        text += f" ({low:+.{places}f} to {high:+.{places}f})"
+    return f"{text}, n = {difference.summary.n}"
+
+
+def in_words(found: Verdict) -> str:
+    """Return the verdict as one sentence."""
+    name = describe(found.best.levels)
+    score = f"{_number(found.best.summary.mean, found.metric)} {found.metric.label} on the test frames"
+    conditions = f"({describe_tiling(found.tiling)}; {_count(found.best.summary.n)})"
+    if not found.best.levels:
+        return f"The model reaches {score} {conditions}."
+    if found.cells == 1:
+        return f"Only {name} has results so far: {score} {conditions}."
+    if found.best is found.reference:
+        return f"The reference, {name}, is the best: {score} {conditions}."
+    lead = f"The best is {name}, with a mean of {score}"
+    if found.reference is None:
+        return f"{lead} {conditions}."
+    reference = describe(found.reference.levels)
+    lead += f" ({describe_tiling(found.tiling)})"
+    if found.difference is None:
+        return f"{lead}; it shares no seed with the reference ({reference}), so the two cannot be paired."
+    return f"{lead}; that is {_gain(found.metric, found.difference, reference)}."
+
+
+def caveats(found: Verdict) -> list[str]:
+    """Return what a reader must know before believing the sentence."""
+    notes = []
+    difference = found.difference
+    if difference is not None and difference.summary.n < FEW:
+        few = "One seed gives no interval" if difference.summary.n == 1 else "A bootstrap interval is too narrow"
+        notes.append(f"{few}: with fewer than {FEW} paired seeds, take the difference as a first impression.")
+    if found.by_frame is not None:
+        notes.append(f"Paired by test frame instead: {format_difference(found.by_frame, found.metric)} frames.")
+    if found.cells > 2 and found.best is not found.reference:
+        notes.append(
+            f"The best of {found.cells} cells was chosen on the test frames it is scored on, which flatters it."
+        )
+    if difference is not None and difference.unpaired:
+        notes.append(f"{difference.unpaired} trial(s) have no partner with the same seed and do not count here.")
+    return notes
+
+
+def _gain(metric: Metric, difference: Difference, reference: str) -> str:
+    mean = difference.summary.mean
+    words = f"{_number(abs(mean), metric)} {'more' if mean >= 0 else 'less'} than {reference}"
+    interval = difference.summary.interval
+    if interval is None:
+        return f"{words} (one seed, no interval)"
+    low, high = interval
+    note = "" if is_distinct(difference) else ", which includes no difference at all"
+    places = _places(metric)
+    return (
+        f"{words} (95 % interval of the difference {low:+.{places}f} to {high:+.{places}f}{note}; "
+        f"{difference.summary.n} seeds, paired)"
+    )
+
+
+def _number(value: float, metric: Metric) -> str:
+    return f"{value:.{_places(metric)}f} {metric.unit}".strip()
+
+
+def _places(metric: Metric) -> int:
+    return 2 if metric.unit else 3
+
+
+def _count(n: int) -> str:
+    return "one seed, no interval" if n == 1 else f"{n} seeds"

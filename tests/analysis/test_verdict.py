@@ -1,0 +1,69 @@
+"""The answer in one sentence."""
+
+from analysis.records import StudyRecord
+from analysis.verdict import caveats, gains, in_words, verdict
+
+
+def test_the_best_cell_is_compared_with_the_first_level(record: StudyRecord) -> None:
+    found = verdict(record)
+    assert found.reference is not None
+    assert (found.best.levels, found.reference.levels) == ({"model.lc_depth": 2}, {"model.lc_depth": 0})
+    text = in_words(found)
+    assert "LC depth 2, with a mean of 32.25 dB" in text
+    assert "1.75 dB more than LC depth 0 (95 % interval of the difference +1.70 to +1.80; 2 seeds, paired)" in text
+    assert [gain.levels for gain in gains(record, found)] == [{"model.lc_depth": 2}]
+    assert any("+1.75 dB (+1.75 to +1.75), n = 3 frames" in note for note in caveats(found))
+    assert any("fewer than 5" in note for note in caveats(found))
+
+
+def test_one_seed_makes_no_claim_of_certainty(record: StudyRecord) -> None:
+    single = record._replace(evaluations=tuple(row for row in record.evaluations if row.seed == 0))
+    assert "one seed, no interval" in in_words(verdict(single))
+
+
+def test_an_interval_with_zero_is_called_so(record: StudyRecord) -> None:
+    key = "test/scale_invariant_psnr_db"
+    equal = tuple(
+        row._replace(metrics={key: 30 + 0.1 * (row.seed == 0) * (1 if row.settings["model.lc_depth"] else -1)})
+        if row.seed in (0, 1) else row
+        for row in record.evaluations
+    )  # fmt: skip
+    shifted = tuple(
+        row._replace(metrics={key: row.metrics[key] - 0.05 * bool(row.settings["model.lc_depth"])}) for row in equal
+    )
+    assert "includes no difference" in in_words(verdict(record._replace(evaluations=shifted)))
+
+
+def test_the_reference_may_be_the_best(record: StudyRecord) -> None:
+    key = "test/scale_invariant_psnr_db"
+    reversed_scores = tuple(row._replace(metrics={key: -row.metrics[key]}) for row in record.evaluations)
+    found = verdict(record._replace(evaluations=reversed_scores))
+    assert found.difference is None
+    assert in_words(found).startswith("The reference, LC depth 0, is the best")
+
+
+def test_cells_that_share_no_seed_are_not_paired(record: StudyRecord) -> None:
+    apart = tuple(row for row in record.evaluations if (row.seed == 0) == (row.settings["model.lc_depth"] == 0))
+    assert "cannot be paired" in in_words(verdict(record._replace(evaluations=apart)))
+
+
+def test_one_cell_with_results_is_not_called_the_best(record: StudyRecord) -> None:
+    half = tuple(row for row in record.evaluations if row.settings["model.lc_depth"] == 2)
+    assert in_words(verdict(record._replace(evaluations=half))).startswith(
+        "Only LC depth 2 has results so far: 32.25 dB"
+    )
+
+
+def test_values_drawn_from_a_range_have_no_reference(record: StudyRecord) -> None:
+    found = verdict(record._replace(train={"model.lc_depth": ()}))
+    assert found.reference is None
+    assert in_words(found).endswith("on the test frames (inner tiling, 16 px padding; 2 seeds).")
+
+
+def test_a_study_of_one_cell_reports_its_score(record: StudyRecord) -> None:
+    trials = tuple(trial for trial in record.trials if trial.settings["model.lc_depth"] == 0)
+    names = {trial.fingerprint for trial in trials}
+    evaluations = tuple(row for row in record.evaluations if row.trial in names)
+    assert in_words(verdict(record._replace(trials=trials, evaluations=evaluations))) == (
+        "The model reaches 30.50 dB scale-invariant PSNR on the test frames (inner tiling, 16 px padding; 2 seeds)."
+    )

@@ -1,0 +1,196 @@
+"""One image file of any format that we read: its pixels as they are, and what it says about them."""
+
+import importlib
+import importlib.util
+import logging
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any, NamedTuple
+from xml.etree import ElementTree
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from usplit_core.errors import DataError
+
+TIFF_SUFFIXES = (".tif", ".tiff")
+SUFFIXES = (*TIFF_SUFFIXES, ".npy", ".npz", ".zarr")
+
+#: Micrometres in the units that ImageJ and OME write.
+MICROMETRES = {"um": 1.0, "µm": 1.0, "μm": 1.0, "\\u00B5m": 1.0, "micron": 1.0, "microns": 1.0, "nm": 1e-3, "mm": 1e3}
+OME_ZARR_UNITS = {"micrometer": "um", "nanometer": "nm", "millimeter": "mm"}
+
+
+class Stack(NamedTuple):
+    """Pixels, a letter for each of their axes (``?`` = not named), and what else the file says."""
+
+    pixels: NDArray[Any]
+    axes: str
+    channel_names: tuple[str, ...] = ()
+    pixel_size_um: tuple[float, float] | None = None  # (y, x)
+
+
+def read_file(path: Path, *, axes_wanted: int | None = None) -> Stack:
+    """Read one file.
+
+    Parameters
+    ----------
+    axes_wanted
+        How many axes the user names; where a TIFF file has axes of length 1, they are kept if that makes the
+        number right.
+
+    Raises
+    ------
+    DataError
+        If the format is none of ours or the file is damaged.
+    """
+    suffix = path.suffix.lower()
+    try:
+        if suffix in TIFF_SUFFIXES:
+            return _read_tiff(path, axes_wanted)
+        if suffix in (".npy", ".npz"):
+            return _read_numpy(path)
+        if suffix == ".zarr":
+            return _read_zarr(path)
+    except DataError:
+        raise
+    except (tifffile.TiffFileError, zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, KeyError) as error:
+        raise DataError(
+            f"{path} cannot be read as {suffix} ({error}): open it in an image viewer and save it as TIFF again"
+        ) from error
+    raise DataError(f"{path} is of no format that is read here: use one of {', '.join(SUFFIXES)}")
+
+
+class _Complaints(logging.Handler):
+    """Collects what tifffile reports as an error without raising it, such as pages that are missing."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(record.getMessage())
+
+
+def _read_tiff(path: Path, axes_wanted: int | None) -> Stack:
+    complaints = _Complaints()
+    logger = logging.getLogger("tifffile")
+    logger.addHandler(complaints)
+    try:
+        stack = _read_series(path, axes_wanted)
+    finally:
+        logger.removeHandler(complaints)
+    if complaints.messages:
+        raise DataError(f"{path} is damaged or incomplete ({complaints.messages[0]}): copy it again from its source")
+    return stack
+
+
+def _read_series(path: Path, axes_wanted: int | None) -> Stack:
+    with tifffile.TiffFile(path) as file:
+        series = list(file.series)
+        first = series[0]
+        if any((one.shape, one.axes) != (first.shape, first.axes) for one in series):
+            shapes = ", ".join(" x ".join(map(str, one.shape)) for one in series)
+            raise DataError(f"{path} holds images of different shape ({shapes}): save each as its own file")
+        squeeze = axes_wanted is None or len(first.get_shape(squeeze=True)) == axes_wanted
+        axes = first.get_axes(squeeze=squeeze)
+        if len(series) == 1:
+            pixels = first.asarray(squeeze=squeeze)
+        else:
+            pixels = np.stack([one.asarray(squeeze=squeeze) for one in series])
+            axes = "N" + axes
+        names, pixel_size = _describe_tiff(file)
+    return Stack(pixels, axes, names, pixel_size)
+
+
+def _describe_tiff(file: tifffile.TiffFile) -> tuple[tuple[str, ...], tuple[float, float] | None]:
+    """Return channel names and pixel size as OME or ImageJ write them."""
+    if file.ome_metadata:
+        return _describe_ome(file.ome_metadata)
+    if file.imagej_metadata:
+        return _describe_imagej(file, file.imagej_metadata)
+    return (), None
+
+
+def _describe_ome(xml: str) -> tuple[tuple[str, ...], tuple[float, float] | None]:
+    pixels = ElementTree.fromstring(xml).find(".//{*}Pixels")
+    if pixels is None:
+        return (), None
+    names = [channel.get("Name") for channel in pixels.findall("{*}Channel")]
+    sizes = [
+        _micrometres(pixels.get(f"PhysicalSize{axis}"), pixels.get(f"PhysicalSize{axis}Unit", "µm")) for axis in "YX"
+    ]
+    return tuple(name or f"channel {index}" for index, name in enumerate(names)) if any(names) else (), _pair(sizes)
+
+
+def _describe_imagej(
+    file: tifffile.TiffFile, metadata: dict[str, Any]
+) -> tuple[tuple[str, ...], tuple[float, float] | None]:
+    count = int(metadata.get("channels", 1))
+    labels = metadata.get("Labels", [])
+    labels = [labels] if isinstance(labels, str) else list(labels)
+    # Labels belong to planes, channel fastest: they name channels only if every frame repeats them.
+    names = labels[:count] if labels and labels == labels[:count] * (len(labels) // count) else []
+    tags = [file.pages.first.tags.get(f"{axis}Resolution") for axis in "YX"]
+    sizes = []
+    for tag in tags:
+        pixels, units = tag.value if tag is not None else (0, 1)
+        sizes.append(_micrometres(units / pixels if pixels else None, str(metadata.get("unit", ""))))
+    return tuple(names), _pair(sizes)
+
+
+def _read_numpy(path: Path) -> Stack:
+    if path.suffix.lower() == ".npy":
+        pixels = np.load(path, allow_pickle=False)
+        return Stack(pixels, "?" * pixels.ndim)
+    with np.load(path, allow_pickle=False) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    if not arrays:
+        raise DataError(f"{path} holds no array: store one array, or one for each structure channel")
+    shapes = {array.shape for array in arrays.values()}
+    if len(shapes) > 1:
+        listed = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
+        raise DataError(f"{path} holds arrays of different shape ({listed}): store one for each structure channel")
+    if len(arrays) == 1:
+        (pixels,) = arrays.values()
+        return Stack(pixels, "?" * pixels.ndim)
+    pixels = np.stack(list(arrays.values()))
+    return Stack(pixels, "C" + "N" * (pixels.ndim - 3) + "YX", tuple(arrays))
+
+
+def _read_zarr(path: Path) -> Stack:
+    if importlib.util.find_spec("zarr") is None:
+        raise DataError(f"{path} needs the package zarr: run `pip install zarr`, or save the images as OME-TIFF")
+    group = importlib.import_module("zarr").open_group(str(path), mode="r")
+    attributes = dict(group.attrs)
+    ome = attributes.get("ome", attributes)
+    if "multiscales" not in ome:
+        raise DataError(f"{path} has no OME-Zarr metadata (multiscales): save the images as OME-Zarr or OME-TIFF")
+    image = ome["multiscales"][0]
+    native = image["datasets"][0]
+    axes = [axis if isinstance(axis, dict) else {"name": axis} for axis in image.get("axes", "tczyx")]
+    names = tuple(channel.get("label", "") for channel in ome.get("omero", {}).get("channels", []))
+    scales = [step["scale"] for step in native.get("coordinateTransformations", []) if step["type"] == "scale"]
+    sizes = [
+        _micrometres(scale, OME_ZARR_UNITS.get(axis.get("unit", ""), ""))
+        for axis, scale in zip(axes, scales[0] if scales else [], strict=False)
+    ]
+    return Stack(
+        np.asarray(group[native["path"]]),
+        "".join(axis["name"].upper() for axis in axes),
+        names if all(names) else (),
+        _pair(sizes[-2:]) if sizes else None,
+    )
+
+
+def _micrometres(size: str | float | None, unit: str) -> float | None:
+    if size is None or unit not in MICROMETRES:
+        return None
+    return float(size) * MICROMETRES[unit]
+
+
+def _pair(sizes: list[float | None]) -> tuple[float, float] | None:
+    height, width = sizes
+    return None if height is None or width is None else (height, width)

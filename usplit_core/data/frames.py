@@ -1,0 +1,237 @@
+"""Images in, images out: frames (N, C, Y, X) of structure channels or superimposed images (docs/method.md, Data).
+
+Formats: TIFF, OME-TIFF, ImageJ hyperstacks, folders of TIFFs, .npy, .npz, one file a channel, and OME-Zarr
+where zarr is installed. Axes are taken from the file, else from ``data.axes``, else from the shape
+where that is safe. Time and depth fold into N: each plane is a frame.
+"""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from usplit_core.data.axes import arrange
+from usplit_core.data.files import SUFFIXES, TIFF_SUFFIXES, read_file
+from usplit_core.data.locate import locate
+from usplit_core.errors import DataError, OutputError, nearest
+
+SYNTHETIC_PREFIX = "synthetic:"
+
+
+class Frames(NamedTuple):
+    """Frames (N, C, Y, X) in the type of the file, names of the channels, and pixel size (y, x) where it is known."""
+
+    pixels: NDArray[Any]
+    channel_names: tuple[str, ...]
+    pixel_size_um: tuple[float, float] | None
+
+
+def read_frames(
+    path: str | tuple[str, ...], *, axes: str | None = None, channels: tuple[int | str, ...] | None = None
+) -> Frames:
+    """Read frames of structure channels.
+
+    Parameters
+    ----------
+    path
+        A file, a folder of TIFF files (in order of their names, each adding its frames), several files of one
+        channel each, ``package:DISTRIBUTION/FILE``, or ``synthetic:NAME?frames=…&seed=…``.
+    axes
+        One letter for each axis of a file, such as ``"NCYX"``; None = as the file says.
+    channels
+        Index or name of each structure channel; None = all. Channels of one file each carry the file's name.
+
+    Raises
+    ------
+    DataError
+        If the images cannot be read or used: the value, the rule, the remedy.
+    """
+    if isinstance(path, tuple):
+        frames = _read_one_file_a_channel(path, axes)
+        where = ", ".join(path)
+    else:
+        frames = _read(path, axes, single=False)
+        where = path
+    chosen = _choose(frames, channels, where)
+    _check_pixels(chosen.pixels, where)
+    return chosen
+
+
+def read_image(path: str, *, axes: str | None = None) -> Frames:
+    """Read superimposed images, C = 1, for prediction; see `read_frames`.
+
+    Raises
+    ------
+    DataError
+        If the images cannot be read or used, or have several channels.
+    """
+    frames = _read(path, axes, single=True)
+    if frames.pixels.shape[1] != 1:
+        raise DataError(
+            f"{path} has {frames.pixels.shape[1]} channels, but a superimposed image has one: save that channel as its "
+            "own file, or set the axes if what was taken for channels is something else"
+        )
+    _check_pixels(frames.pixels, path)
+    return frames
+
+
+def write_tiff(
+    path: Path, image: NDArray[Any], *, channel_names: tuple[str, ...], pixel_size_um: tuple[float, float] | None
+) -> None:
+    """Write float32 images that ImageJ opens as a hyperstack; the file appears whole or not at all.
+
+    Parameters
+    ----------
+    image
+        (C, Y, X) or (N, C, Y, X).
+    pixel_size_um
+        (y, x), or None if it is not known.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    stack = np.asarray(image, np.float32)
+    metadata: dict[str, Any] = {"axes": "TCYX"[-stack.ndim :]}
+    if stack.ndim == 3:
+        stack = stack[None]
+        metadata["axes"] = "TCYX"
+    metadata["Labels"] = list(channel_names) * len(stack)
+    resolution = None
+    if pixel_size_um is not None:
+        metadata["unit"] = "um"
+        resolution = (1 / pixel_size_um[1], 1 / pixel_size_um[0])
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        tifffile.imwrite(temporary, stack, imagej=True, resolution=resolution, metadata=metadata)
+        temporary.replace(path)
+    except (OSError, ValueError) as error:
+        temporary.unlink(missing_ok=True)
+        raise OutputError(f"{path} cannot be written ({error}): choose a folder that exists and has room") from error
+
+
+def content_hash(pixels: NDArray[Any]) -> str:
+    """Return 32 hexadecimal digits that change with the type, the shape or any pixel, on every machine alike."""
+    portable = pixels.dtype.newbyteorder("<")
+    digest = hashlib.blake2b(f"{portable.str} {pixels.shape}".encode(), digest_size=16)
+    for frame in pixels:  # one at a time, so that a large stack is not copied as a whole
+        digest.update(np.ascontiguousarray(frame, portable).data)
+    return digest.hexdigest()
+
+
+def _read(name: str, axes: str | None, *, single: bool) -> Frames:
+    if name.startswith(SYNTHETIC_PREFIX):
+        # Only here: what draws them takes longer to load than most files take to read.
+        from usplit_core.data.synthetic import generate
+
+        pixels, channel_names = generate(name.removeprefix(SYNTHETIC_PREFIX))
+        return Frames(pixels, channel_names, None)
+    path = locate(name)
+    files = _tiff_files(path) if path.is_dir() and path.suffix.lower() != ".zarr" else [path]
+    parts = [_read_one(file, axes, single=single) for file in files]
+    for file, part in zip(files, parts, strict=True):
+        if part.pixels.shape[1:] != parts[0].pixels.shape[1:] or part.pixels.dtype != parts[0].pixels.dtype:
+            raise DataError(
+                f"{_outline(file, part)} but {_outline(files[0], parts[0])}: files of one folder must agree in "
+                "channels, rows, columns and type; move the others away"
+            )
+    if len(parts) == 1:
+        return parts[0]
+    return parts[0]._replace(pixels=np.concatenate([part.pixels for part in parts]))
+
+
+def _read_one(path: Path, axes: str | None, *, single: bool) -> Frames:
+    stack = read_file(path, axes_wanted=None if axes is None else len(axes))
+    pixels = arrange(stack.pixels, stack.axes, axes=axes, single=single, where=str(path))
+    pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+    count = pixels.shape[1]
+    names = stack.channel_names if len(stack.channel_names) == count else ()
+    return Frames(pixels, names or tuple(f"channel {index}" for index in range(count)), stack.pixel_size_um)
+
+
+def _read_one_file_a_channel(names: tuple[str, ...], axes: str | None) -> Frames:
+    parts = [_read(name, axes, single=True) for name in names]
+    for name, part in zip(names, parts, strict=True):
+        if part.pixels.shape[1] != 1:
+            raise DataError(
+                f"{name} has {part.pixels.shape[1]} channels: where data.path names several files, each holds one "
+                "structure channel; split this one, or set data.axes if what was taken for channels are frames"
+            )
+        if part.pixels.shape != parts[0].pixels.shape:
+            raise DataError(
+                f"{_outline(name, part)} but {_outline(names[0], parts[0])}: files of the structure channels must "
+                "agree in frames, rows and columns"
+            )
+    pixels = np.concatenate([part.pixels for part in parts], axis=1)
+    return Frames(pixels, tuple(Path(name).name.split(".")[0] for name in names), parts[0].pixel_size_um)
+
+
+def _tiff_files(folder: Path) -> list[Path]:
+    files = sorted(entry for entry in folder.iterdir() if entry.suffix.lower() in TIFF_SUFFIXES)
+    if not files:
+        raise DataError(
+            f"the folder {folder} holds no TIFF files: name a folder of .tif files, or a file of one of the formats "
+            f"{', '.join(SUFFIXES)}"
+        )
+    return files
+
+
+def _choose(frames: Frames, channels: tuple[int | str, ...] | None, where: str) -> Frames:
+    if channels is None:
+        return frames
+    indices = [_channel_index(channel, frames.channel_names, where) for channel in channels]
+    if len(set(indices)) < len(indices):
+        raise DataError(f"data.channels = {list(channels)} names one channel of {where} twice: name each once")
+    names = tuple(frames.channel_names[index] for index in indices)
+    if indices == list(range(frames.pixels.shape[1])):
+        return frames
+    return frames._replace(pixels=frames.pixels[:, indices], channel_names=names)
+
+
+def _channel_index(channel: int | str, names: tuple[str, ...], where: str) -> int:
+    if isinstance(channel, str):
+        if channel in names:
+            return names.index(channel)
+        raise DataError(f"data.channels names {channel!r}, which {where} does not have; {nearest(channel, names)}")
+    if 0 <= channel < len(names):
+        return channel
+    if len(names) == 1:
+        raise DataError(
+            f"data.channels asks for channel {channel}, but {where} has one channel: give one file for each structure "
+            "channel in data.path, or set data.axes if another axis counts the channels"
+        )
+    raise DataError(
+        f"data.channels asks for channel {channel}, but {where} has {len(names)} channels, counted from 0: "
+        f"use 0 to {len(names) - 1}"
+    )
+
+
+def _check_pixels(pixels: NDArray[Any], where: str) -> None:
+    if pixels.dtype.kind not in "iuf":
+        raise DataError(
+            f"{where} holds {pixels.dtype} pixels, but intensities are integers or real numbers: "
+            "save the images as 8-bit, 16-bit or float32"
+        )
+    if pixels.size == 0:
+        raise DataError(f"{where} holds no pixels (shape {pixels.shape}): give at least one frame")
+    if pixels.dtype.kind != "f":
+        return
+    bad = [np.argwhere(~np.isfinite(frame)) for frame in pixels]
+    count = sum(len(found) for found in bad)
+    if count:
+        number = next(index for index, found in enumerate(bad) if len(found))
+        channel, row, column = bad[number][0]
+        raise DataError(
+            f"{where} holds {count} pixels that are NaN or infinite, the first in frame {number}, channel {channel}, "
+            f"row {row}, column {column}: replace them, or leave those frames out"
+        )
+
+
+def _outline(name: str | Path, frames: Frames) -> str:
+    count, channels, height, width = frames.pixels.shape
+    return f"{name} has {count} x {channels} x {height} x {width} (N, C, Y, X) {frames.pixels.dtype} pixels"

@@ -1,0 +1,208 @@
+"""The lateral-context pyramid, and windows cut from all of its levels at once (docs/method.md, Lateral context).
+
+Level l + 1 is level l at half the resolution, as skimage.transform.resize with order 1 and
+anti-aliasing makes it (juglab/uSplit usplit/data_loader/lc_tiff_dloader.py). K counts the images of
+a frame: its structure channels, or 1 for the superimposed image.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor
+
+from usplit_core.errors import DataError
+
+Border = Literal["reflect", "constant"]
+
+#: Reach of the anti-aliasing Gaussian, in standard deviations.
+TRUNCATE = 4.0
+
+
+def build_pyramid(images: Tensor, lc_depth: int) -> tuple[Tensor, ...]:
+    """Return the images at native resolution and halved `lc_depth` times.
+
+    Parameters
+    ----------
+    images
+        Floating-point images (N, K, Y, X).
+
+    Returns
+    -------
+    One tensor (N, K, Y // 2**l, X // 2**l) for each level l, on the device of the images.
+
+    Raises
+    ------
+    DataError
+        If the images are too small to be halved so often.
+    """
+    check_depth(images.shape[-2], images.shape[-1], lc_depth)
+    levels = [images]
+    for _ in range(lc_depth):
+        levels.append(_halve_axis(_halve_axis(levels[-1], -2), -1))
+    return tuple(levels)
+
+
+def check_depth(height: int, width: int, lc_depth: int) -> None:
+    """Refuse frames that vanish before they are halved `lc_depth` times.
+
+    Raises
+    ------
+    DataError
+        With the deepest level that these frames have.
+    """
+    deepest = min(height, width).bit_length() - 1
+    if lc_depth > deepest:
+        raise DataError(
+            f"model.lc_depth = {lc_depth}: frames of {height} x {width} px (y, x) can be halved {deepest} times; "
+            f"lower model.lc_depth to at most {deepest}, or give larger frames"
+        )
+
+
+def gather(
+    pyramid: Sequence[Tensor], frame: Tensor, top: Tensor, left: Tensor, *, size_px: int, border: Border
+) -> Tensor:
+    """Return, for each window of level 0, the windows of all levels around the same centre.
+
+    Parameters
+    ----------
+    pyramid
+        Levels (N, K, Y, X) from `build_pyramid`.
+    frame, top, left
+        Frame and first row and column in level 0, integers (B,); windows may lie outside the frame.
+    size_px
+        Side of a window in pixels of its own level.
+    border
+        What lies beyond the frame: its reflection (without repeating the edge), or zero.
+
+    Returns
+    -------
+    Windows (B, K, L, size_px, size_px) in the type of the pyramid.
+    """
+    outside_px = outside(top, left, size_px, height=pyramid[0].shape[-2], width=pyramid[0].shape[-1])
+    padded = pad_levels(pyramid, size_px=size_px, outside_px=outside_px, border=border)
+    windows = cut(padded, frame, top, left, size_px=size_px, outside_px=outside_px)
+    return torch.stack(windows, dim=2)  # (B, K, L, P, P)
+
+
+def outside(top: Tensor, left: Tensor, size_px: int, *, height: int, width: int) -> int:
+    """Return by how many pixels the windows reach out of the frame at most."""
+    return max(
+        0,
+        -int(top.min()),
+        -int(left.min()),
+        int(top.max()) + size_px - height,
+        int(left.max()) + size_px - width,
+    )
+
+
+def pad_levels(
+    levels: Sequence[Tensor], *, size_px: int, outside_px: int, border: Border, first: int = 0
+) -> tuple[Tensor, ...]:
+    """Return levels (N, K, Y, X) with what lies beyond the frame, so that windows can be cut with `cut`.
+
+    Parameters
+    ----------
+    size_px, outside_px
+        Side of the windows, and how far those of level 0 may reach out of the frame.
+    first
+        Which level the first of `levels` is.
+    """
+    return tuple(
+        _pad(level, _margin(index, size_px, outside_px), border) for index, level in enumerate(levels, start=first)
+    )
+
+
+def cut(
+    padded: Sequence[Tensor],
+    frame: Tensor,
+    top: Tensor,
+    left: Tensor,
+    *,
+    size_px: int,
+    outside_px: int,
+    first: int = 0,
+) -> list[Tensor]:
+    """Return windows (B, K, size_px, size_px) of each of the levels that `pad_levels` returned for the same sizes."""
+    windows = []
+    for index, level in enumerate(padded, start=first):
+        # The centre is halved and rounded down at each level, as the authors do.
+        offset = _margin(index, size_px, outside_px) - size_px // 2
+        rows = ((top + size_px // 2) >> index) + offset
+        columns = ((left + size_px // 2) >> index) + offset
+        windows.append(_cut_level(level, frame, rows, columns, size_px))
+    return windows
+
+
+def _cut_level(level: Tensor, frame: Tensor, top: Tensor, left: Tensor, size_px: int) -> Tensor:
+    """Return windows (B, K, P, P) that lie inside a level (N, K, Y, X)."""
+    _, images, height, width = level.shape
+    # All windows as one overlapping view, whose first axis is the place of a window's first pixel in
+    # memory: selecting from it copies whole rows, several times faster than indexing pixel by pixel.
+    last_px = (images - 1) * height * width + (size_px - 1) * (width + 1)
+    view = level.as_strided((level.numel() - last_px, images, size_px, size_px), (1, height * width, width, 1))
+    return view.index_select(0, (frame * images * height + top) * width + left)  # (B, K, P, P)
+
+
+def _margin(level: int, size_px: int, outside_px: int) -> int:
+    """Return how far windows of a level may reach out of its frame.
+
+    Inside the frame, centres of level 0 are half a window from its border; at deeper levels they
+    come as close to it as rounding allows.
+    """
+    if level == 0:
+        return outside_px
+    return (size_px + 1) // 2 - (-outside_px >> level)
+
+
+def _pad(level: Tensor, margin: int, border: Border) -> Tensor:
+    if margin == 0:
+        return level.contiguous()
+    if border == "constant":
+        return torch.nn.functional.pad(level, (margin,) * 4)
+    rows = _reflect(torch.arange(-margin, level.shape[-2] + margin, device=level.device), level.shape[-2])
+    columns = _reflect(torch.arange(-margin, level.shape[-1] + margin, device=level.device), level.shape[-1])
+    return level.index_select(-2, rows).index_select(-1, columns)
+
+
+def _reflect(index: Tensor, length: int) -> Tensor:
+    """Fold any index back into 0 … length - 1, as numpy pads with mode 'reflect' for any width."""
+    if length == 1:
+        return torch.zeros_like(index)
+    folded = index.remainder(2 * (length - 1))
+    return torch.minimum(folded, 2 * (length - 1) - folded)
+
+
+def _halve_axis(images: Tensor, axis: int) -> Tensor:
+    index, weight = _halving(images.shape[axis])
+    shape = [-1, 1] if axis == -2 else [-1]
+    columns = torch.from_numpy(index).to(images.device)  # (T, size // 2)
+    weights = torch.from_numpy(weight).to(images)  # (T, size // 2)
+    result = images.index_select(axis, columns[0]).mul_(weights[0].reshape(shape))
+    for tap, share in zip(columns[1:], weights[1:], strict=True):
+        result.addcmul_(images.index_select(axis, tap), share.reshape(shape))
+    return result
+
+
+def _halving(size: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return which pixels of a line, and with which weights (T, size // 2), make each pixel of the halved line.
+
+    A Gaussian of standard deviation (size / (size // 2) - 1) / 2 px, mirrored at the ends, and then
+    linear interpolation at the centres of the new pixels. For an even size this is the mean of two
+    blurred pixels.
+    """
+    factor = size / (size // 2)
+    sigma = (factor - 1) / 2
+    radius = int(TRUNCATE * sigma + 0.5)
+    kernel = ndimage.gaussian_filter1d(np.eye(1, 2 * radius + 1, radius), sigma, truncate=TRUNCATE)[0]
+    position = (np.arange(size // 2) + 0.5) * factor - 0.5
+    left = np.floor(position).astype(np.int64)
+    fraction = position - left
+    taps = np.arange(-radius, radius + 2)[:, None]
+    weight = np.pad(kernel, (0, 1))[:, None] * (1 - fraction) + np.pad(kernel, (1, 0))[:, None] * fraction
+    period = max(2 * (size - 1), 1)
+    folded = (left + taps) % period
+    return np.minimum(folded, period - folded), weight

@@ -1,0 +1,278 @@
+"""Batches of patches, gathered for the whole batch at once on the device that holds the frames.
+
+Level 0 is kept as read, in integers where the file has integers; everything else is worked out
+from it after the gather. A training batch is a pure function of seed and step: a resumed training
+goes on with the batch it would have seen, and trials that share a seed see the same patches.
+"""
+
+import warnings
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from usplit_core.config import DataConfig
+from usplit_core.data import mixing, pyramid
+from usplit_core.data.mixing import Statistics
+from usplit_core.errors import DataError
+
+
+class Batch(NamedTuple):
+    """A batch in normalised units: input (B, L, P, P), target (B, C, P, P)."""
+
+    input: Tensor
+    target: Tensor
+
+
+class _Place(NamedTuple):
+    """Where windows start: frame, row and column in native pixels, integers (B,)."""
+
+    frame: ArrayLike
+    top: ArrayLike
+    left: ArrayLike
+
+
+class _Padded(NamedTuple):
+    """The levels with what lies beyond the frame, for windows of one size; context is normalised already."""
+
+    size_px: int
+    outside_px: int
+    native: Tensor
+    context: tuple[Tensor, ...]
+
+
+class PatchSource:
+    """Frames on a device, and the patches that are cut from them.
+
+    Built by `from_frames` (structure channels: inputs and targets) or `from_images` (superimposed
+    images: inputs only).
+    """
+
+    def __init__(self, pixels: NDArray[Any], statistics: Statistics, data: DataConfig, device: torch.device) -> None:
+        channels = mixing.remove_background(pixels, statistics.background_quantile)
+        self._dtype, native = _store(channels)
+        self._native = native.to(device)  # (N, C, Y, X)
+        self._context: tuple[Tensor, ...] = ()  # levels 1 …, (N, 1 or C, Y, X)
+        self._statistics = statistics
+        self._data = data
+        self._clip = torch.tensor(statistics.clip, device=device)[:, None, None]  # (C, 1, 1)
+        self._weights = torch.tensor(statistics.weights, device=device)[None]  # (1, C)
+        self._padded: _Padded | None = None
+
+    @classmethod
+    def from_frames(
+        cls,
+        pixels: NDArray[Any],
+        statistics: Statistics,
+        data: DataConfig,
+        *,
+        lc_depth: int,
+        device: torch.device | str = "cpu",
+    ) -> "PatchSource":
+        """Put frames of structure channels (N, C, Y, X), raw intensities, on the device.
+
+        Raises
+        ------
+        DataError
+            If the frames are too small for `lc_depth`.
+        """
+        source = cls(pixels, statistics, data, torch.device(device))
+        source._build_context(lc_depth, per_channel=data.mixing_weight_range is not None)
+        return source
+
+    @classmethod
+    def from_images(
+        cls,
+        images: NDArray[Any],
+        statistics: Statistics,
+        data: DataConfig,
+        *,
+        lc_depth: int,
+        device: torch.device | str = "cpu",
+    ) -> "PatchSource":
+        """Put superimposed images (N, Y, X), raw intensities, on the device.
+
+        They are clipped at the brightest value that an input had in training.
+
+        Raises
+        ------
+        DataError
+            If the images are too small for `lc_depth`.
+        """
+        pairs = zip(statistics.weights, statistics.clip, strict=True)
+        brightest = sum(weight * clip for weight, clip in pairs if weight)
+        single = statistics._replace(clip=(brightest,), weights=(1.0,))
+        source = cls(images[:, None], single, data, torch.device(device))
+        source._build_context(lc_depth, per_channel=False)
+        return source
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Frames, structure channels, rows, columns."""
+        frames, channels, height, width = self._native.shape
+        return frames, channels, height, width
+
+    def training_batch(self, seed: int, step: int, *, batch_size: int, patch_px: int) -> Batch:
+        """Return the random patches of one step: frames and all positions in them are equally likely.
+
+        Raises
+        ------
+        DataError
+            If the frames are smaller than a patch.
+        """
+        frames, _, height, width = self.shape
+        _check_patch(height, width, patch_px)
+        # A counter-based generator: its key makes each pair of seed and step a stream of its own.
+        generator = np.random.Generator(np.random.Philox(key=np.array([seed, step], np.uint64)))
+        frame = generator.integers(frames, size=batch_size)
+        top = generator.integers(height - patch_px + 1, size=batch_size)
+        left = generator.integers(width - patch_px + 1, size=batch_size)
+        batch = self._batch(_Place(frame, top, left), patch_px, self._draw_weights(generator, batch_size))
+        if self._data.augment:
+            turn = torch.from_numpy(generator.integers(8, size=batch_size)).to(self._native.device)
+            return Batch(_turn(batch.input, turn), _turn(batch.target, turn))
+        return batch
+
+    def grid_batches(self, *, patch_px: int, batch_size: int) -> Iterator[Batch]:
+        """Yield the patches of a grid from the top left of each frame, without the remainder at its right and bottom.
+
+        Raises
+        ------
+        DataError
+            If the frames are smaller than a patch.
+        """
+        frames, _, height, width = self.shape
+        _check_patch(height, width, patch_px)
+        grid = np.mgrid[:frames, : height // patch_px, : width // patch_px].reshape(3, -1)
+        grid[1:] *= patch_px
+        for start in range(0, grid.shape[1], batch_size):
+            yield self._batch(_Place(*grid[:, start : start + batch_size]), patch_px, self._weights)
+
+    def windows(self, frame: ArrayLike, top: ArrayLike, left: ArrayLike, size_px: int) -> Tensor:
+        """Return normalised inputs (B, L, size_px, size_px) of windows that may lie outside the frame.
+
+        Parameters
+        ----------
+        frame, top, left
+            Frame, first row and first column in native pixels, integers (B,).
+        """
+        height, width = self.shape[2:]
+        rows, columns = torch.as_tensor(top), torch.as_tensor(left)
+        outside_px = pyramid.outside(rows, columns, size_px, height=height, width=width)
+        images, _ = self._gather(_Place(frame, rows, columns), size_px, self._weights, outside_px=outside_px)
+        return images
+
+    def target(self, frame: int) -> Tensor:
+        """Return the structure channels (C, Y, X) of a frame, normalised."""
+        return mixing.normalise_target(self._prepare(self._native[frame]), self._statistics)
+
+    def steps_to_cover(self, patch_px: int, batch_size: int) -> int:
+        """Return how many batches hold as many patches as the grid of `grid_batches`."""
+        frames, _, height, width = self.shape
+        return -(-frames * (height // patch_px) * (width // patch_px) // batch_size)
+
+    def _build_context(self, lc_depth: int, *, per_channel: bool) -> None:
+        pyramid.check_depth(*self.shape[2:], lc_depth)
+        if lc_depth == 0:
+            return
+        pyramids = []
+        for frame in self._native:  # one at a time: only one frame is held in floating point
+            images = self._prepare(frame)[None]
+            if not per_channel:
+                # Halving is linear, so with fixed weights the superimposed image is enough.
+                images = _mix(images, self._weights)[:, None]
+            pyramids.append(pyramid.build_pyramid(images, lc_depth)[1:])
+        self._context = tuple(torch.cat(level) for level in zip(*pyramids, strict=True))
+
+    def _prepare(self, native: Tensor) -> Tensor:
+        """Return stored pixels (..., C, Y, X) as clipped intensities."""
+        return torch.minimum(native.view(self._dtype).to(torch.float32), self._clip)
+
+    def _batch(self, place: _Place, patch_px: int, weights: Tensor) -> Batch:
+        images, channels = self._gather(place, patch_px, weights)
+        return Batch(images, mixing.normalise_target(channels, self._statistics))
+
+    def _gather(self, place: _Place, size_px: int, weights: Tensor, *, outside_px: int = 0) -> tuple[Tensor, Tensor]:
+        """Return normalised inputs (B, L, P, P) and clipped intensities of the structure channels (B, C, P, P)."""
+        padded = self._pad(size_px, outside_px)
+        frame, top, left = (torch.as_tensor(index).to(self._native.device, torch.int64) for index in place)
+        sizes = {"size_px": size_px, "outside_px": padded.outside_px}
+        (native,) = pyramid.cut((padded.native,), frame, top, left, **sizes)
+        channels = self._prepare(native)
+        primary = mixing.normalise_input(_mix(channels, weights), self._statistics)
+        context = pyramid.cut(padded.context, frame, top, left, **sizes, first=1)
+        levels = [level[:, 0] if level.shape[1] == 1 else _mix(level, weights) for level in context]
+        return torch.stack([primary, *levels], dim=1), channels  # (B, L, P, P)
+
+    def _pad(self, size_px: int, outside_px: int) -> _Padded:
+        """Return the padded levels; they are kept until a window needs another size or reaches further out."""
+        known = self._padded
+        if known is None or known.size_px != size_px or known.outside_px < outside_px:
+            sizes = {"size_px": size_px, "outside_px": outside_px}
+            (native,) = pyramid.pad_levels((self._native,), **sizes, border=self._data.border)
+            context = pyramid.pad_levels(self._context, **sizes, border=self._data.border, first=1)
+            known = _Padded(size_px, outside_px, native, tuple(self._normalise_context(level) for level in context))
+            self._padded = known
+        return known
+
+    def _normalise_context(self, level: Tensor) -> Tensor:
+        """Return a level of superimposed images, or of structure channels that are still to be mixed, normalised.
+
+        Mixing weights always have the same sum, so the share of the mean that each channel gives up is known before.
+        """
+        share = 1.0 if level.shape[1] == 1 else 1 / sum(self._statistics.weights)
+        return (level - self._statistics.input_mean * share) / self._statistics.input_std
+
+    def _draw_weights(self, generator: np.random.Generator, batch_size: int) -> Tensor:
+        """Return mixing weights (B, C), or (1, C) where they are fixed."""
+        if self._data.mixing_weight_range is None:
+            return self._weights
+        first = generator.uniform(*self._data.mixing_weight_range, size=batch_size)
+        pair = np.stack([first, 1 - first], axis=1) * sum(self._statistics.weights)
+        return torch.from_numpy(pair).to(self._weights)
+
+
+def _check_patch(height: int, width: int, patch_px: int) -> None:
+    if patch_px > min(height, width):
+        raise DataError(
+            f"model.patch_px = {patch_px} but the frames are {height} x {width} px (y, x): "
+            f"lower model.patch_px to at most {min(height, width)}"
+        )
+
+
+def _store(pixels: NDArray[Any]) -> tuple[torch.dtype, Tensor]:
+    """Return pixels as a tensor that every device can index, and the type to view it as."""
+    native = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+    if native.dtype == np.uint16:
+        # Few operations exist for unsigned 16-bit tensors: the bits are moved as signed ones.
+        return torch.uint16, _wrap(np.ascontiguousarray(native).view(np.int16))
+    lossless = {np.dtype(np.uint32): np.int64, np.dtype(np.float64): np.float32, np.dtype(np.float16): np.float32}
+    stored = _wrap(np.ascontiguousarray(native, lossless.get(native.dtype, native.dtype)))
+    return stored.dtype, stored
+
+
+def _wrap(pixels: NDArray[Any]) -> Tensor:
+    """Return a tensor on the memory of `pixels`, which may be read-only: frames that processes share are not copied."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")  # nor is it written to
+        return torch.from_numpy(pixels)
+
+
+def _mix(channels: Tensor, weights: Tensor) -> Tensor:
+    """Return the weighted sum of images (B, C, ...) over their channels, with weights (B or 1, C)."""
+    scale = weights.reshape(*weights.shape, *(1,) * (channels.dim() - 2))
+    mixed = channels[:, 0] * scale[:, 0]
+    for index in range(1, channels.shape[1]):
+        mixed = mixed.addcmul_(channels[:, index], scale[:, index])
+    return mixed
+
+
+def _turn(images: Tensor, turn: Tensor) -> Tensor:
+    """Flip and transpose each of the images (B, ..., P, P) as the bits of `turn` (B,) say: 8 symmetries of a square."""
+    chosen = turn.reshape(-1, *(1,) * (images.dim() - 1))
+    images = torch.where(chosen & 1 > 0, images.flip(-1), images)
+    images = torch.where(chosen & 2 > 0, images.flip(-2), images)
+    return torch.where(chosen & 4 > 0, images.transpose(-1, -2), images)

@@ -1,0 +1,1 @@
+"""Whole frames: tiled prediction, and scores of it."""

@@ -1,0 +1,185 @@
+"""The latent of one level: posterior, prior, sample and their KL divergence.
+
+Source: docs/method.md, Networks and Objective. Z is the number of latent channels.
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from usplit_core.models.layers import conv3x3
+
+MAX_RAW_LOG_VARIANCE = 20.0
+MIN_VARIANCE = 1e-6
+
+
+class Gaussian(NamedTuple):
+    """Independent normal distributions, float32, (B, Z, Y, X) each; B is 1 for the prior of the top level."""
+
+    mean: Tensor
+    variance: Tensor
+
+
+class Latent(NamedTuple):
+    """What was drawn at one level.
+
+    Attributes
+    ----------
+    sample
+        z, (B, Z, Y, X).
+    noise
+        The same sample in standard deviations from the posterior mean; None where z was given, not drawn.
+    posterior, prior
+        q(z | image, levels above) and p(z | levels above); the prior is None where no KL is asked for.
+    """
+
+    sample: Tensor
+    noise: Tensor | None
+    posterior: Gaussian
+    prior: Gaussian | None
+
+
+def gaussian(parameters: Tensor) -> Gaussian:
+    """Read mean and variance from the output (B, 2 Z, Y, X) of a head.
+
+    The variance is exp(x) for x ≤ 0 and 1 + x above, up to x = 20, so that it cannot overflow; and never below 1e-6.
+    Both are float32 whatever the precision of the head: in bfloat16 the KL is off by several percent.
+    """
+    mean, variance = _ReadGaussian.apply(parameters)  # type: ignore[no-untyped-call]  # torch does not type it
+    return Gaussian(mean, variance)
+
+
+class _ReadGaussian(torch.autograd.Function):
+    """`gaussian`, with a backward pass of its own: latents are large, and this one reads and writes them least."""
+
+    @staticmethod
+    def forward(ctx: Any, parameters: Tensor) -> tuple[Tensor, Tensor]:
+        mean, raw = parameters.chunk(2, dim=1)  # (B, Z, Y, X)
+        raw = raw.float()
+        # elu(x) + 1 would be one pass less, but loses the digits of a small variance.
+        variance = raw.clamp(max=0).exp_().add_(raw.clamp(min=0, max=MAX_RAW_LOG_VARIANCE)).add_(MIN_VARIANCE)
+        ctx.save_for_backward(variance)
+        ctx.like = torch.empty_like(parameters, device="meta")
+        return mean.to(torch.float32, copy=True), variance
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (variance,) = ctx.saved_tensors
+        # d variance / d x is exp(x) below 0, 1 above and 0 where x was too large.
+        slope = (variance - MIN_VARIANCE).clamp_(max=1).masked_fill_(variance >= 1 + MAX_RAW_LOG_VARIANCE, 0)
+        gradient = torch.empty_like(ctx.like, device=variance.device)  # (B, 2 Z, Y, X)
+        of_mean, of_raw = gradient.chunk(2, dim=1)
+        of_mean.copy_(gradients[0])
+        of_raw.copy_(slope.mul_(gradients[1]))
+        return gradient
+
+
+def monte_carlo_kl(latent: Latent) -> Tensor:
+    """Return log q(z) - log p(z) at the sample, (B,), summed over Z, Y, X, in nats.
+
+    Raises
+    ------
+    ValueError
+        If the latent has no prior.
+    """
+    posterior, prior = latent.posterior, _prior(latent)
+    if latent.noise is None:
+        expected = (latent.sample - posterior.mean).square() / posterior.variance
+    else:
+        expected = latent.noise.square()
+    surprise = (latent.sample - prior.mean).square() / prior.variance - expected
+    # The difference of the terms is summed, not their sums: the terms are far larger than what is left of them.
+    return 0.5 * (surprise + (prior.variance / posterior.variance).log()).sum(dim=(1, 2, 3))
+
+
+def analytical_kl(latent: Latent) -> Tensor:
+    """Return KL(q ‖ p), (B,), summed over Z, Y, X, in nats; the expectation of `monte_carlo_kl` over samples.
+
+    Raises
+    ------
+    ValueError
+        If the latent has no prior.
+    """
+    posterior, prior = latent.posterior, _prior(latent)
+    distance = ((posterior.mean - prior.mean).square() + posterior.variance) / prior.variance
+    return 0.5 * (distance + (prior.variance / posterior.variance).log() - 1).sum(dim=(1, 2, 3))
+
+
+def _prior(latent: Latent) -> Gaussian:
+    if latent.prior is None:
+        raise ValueError("this latent was decoded with with_kl=False and has no prior")
+    return latent.prior
+
+
+class StochasticLatent(nn.Module):
+    """z of one level: drawn from the posterior, or given.
+
+    Parameters
+    ----------
+    filters, latent_channels
+        F and Z.
+    top_prior_px
+        Side of the learned prior of the top level, (1, 2 Z, side, side), zero at first; None below the
+        top, where a convolution reads the prior from the level above.
+    """
+
+    def __init__(self, filters: int, latent_channels: int, *, top_prior_px: int | None) -> None:
+        super().__init__()
+        self.posterior_head = conv3x3(filters, 2 * latent_channels)
+        if top_prior_px is None:
+            self.prior_head = conv3x3(filters, 2 * latent_channels)
+        else:
+            self.top_prior = nn.Parameter(torch.zeros(1, 2 * latent_channels, top_prior_px, top_prior_px))
+        self.output = conv3x3(latent_channels, filters)
+
+    def forward(
+        self, features: Tensor, above: Tensor | None, *, given: Tensor | None, with_kl: bool
+    ) -> tuple[Tensor, Latent]:
+        """Return the output map (B, F, Y, X) and the latent.
+
+        Parameters
+        ----------
+        features
+            What the posterior is read from, (B, F, Y, X).
+        above
+            Output of the level above, (B, F, Y, X); None at the top.
+        given
+            A latent to use in place of a sample, (B, Z, Y, X).
+        with_kl
+            Whether to compute the prior.
+        """
+        parameters = self.posterior_head(features)  # (B, 2 Z, Y, X)
+        posterior = gaussian(parameters)
+        prior = gaussian(self.top_prior if above is None else self.prior_head(above)) if with_kl else None
+        if given is not None:
+            return self.output(given), Latent(given, None, posterior, prior)
+        noise = _noise_like(parameters)  # (B, Z, Y, X)
+        sample = torch.addcmul(posterior.mean, posterior.variance.sqrt(), noise)
+        return self.output(sample), Latent(sample, noise, posterior, prior)
+
+
+def _noise_like(parameters: Tensor) -> Tensor:
+    """Return standard normal noise (B, Z, Y, X), float32, in the memory order of `parameters` (B, 2 Z, Y, X)."""
+    batch, channels, height, width = parameters.shape
+    if parameters.is_contiguous():
+        return torch.randn((batch, channels // 2, height, width), device=parameters.device)
+    # Drawing into a tensor of another order is several times slower than drawing and then turning it.
+    noise = torch.randn((batch, height, width, channels // 2), device=parameters.device)
+    return noise.permute(0, 3, 1, 2)
+
+
+class DeterministicLatent(nn.Module):
+    """z of one level of the deterministic twin: the mean of the posterior, no variance and no prior."""
+
+    def __init__(self, filters: int, latent_channels: int) -> None:
+        super().__init__()
+        self.posterior_head = conv3x3(filters, latent_channels)
+        self.output = conv3x3(latent_channels, filters)
+
+    def forward(
+        self, features: Tensor, above: Tensor | None, *, given: Tensor | None, with_kl: bool
+    ) -> tuple[Tensor, None]:
+        """Return the output map (B, F, Y, X); arguments as in `StochasticLatent`."""
+        sample = self.posterior_head(features) if given is None else given  # (B, Z, Y, X)
+        return self.output(sample), None

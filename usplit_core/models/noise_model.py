@@ -1,0 +1,181 @@
+"""Noise models: what a pixel is likely to show, given its true signal.
+
+Source: docs/method.md, Objective; "juglab/denoiSplit denoisplit/nets/noise_model.py". For each structure channel
+a mixture of K Gaussians, whose weights, offsets and variances are polynomials of the signal with D coefficients.
+The mixture has the signal as its mean. Everything is measured in the range of the signals that it was fitted to,
+so it holds in any unit: `in_units` changes the range and nothing else.
+"""
+
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from usplit_core.errors import CheckpointError, DataError, OutputError
+
+#: In signal ranges; keeps a component from shrinking onto one pixel.
+MIN_DEVIATION = 1e-3
+
+
+class NoiseModel(NamedTuple):
+    """p(observation | signal) of each structure channel.
+
+    Attributes
+    ----------
+    weights, offsets, variances
+        Polynomial coefficients, lowest power first, (C, K, D): logits of the mixture; distance of a component from
+        the signal; logarithm of the coefficients of its variance.
+    low, high
+        Range of the signals, (C,), in the unit of what the model is applied to.
+    """
+
+    weights: Tensor
+    offsets: Tensor
+    variances: Tensor
+    low: Tensor
+    high: Tensor
+
+
+def log_likelihood(model: NoiseModel, observation: Tensor, signal: Tensor) -> Tensor:
+    """Return log p(observation | signal) of each pixel, in nats.
+
+    Parameters
+    ----------
+    model
+        In the unit of the images.
+    observation, signal
+        (…, C, Y, X).
+    """
+    low, high = model.low[:, None, None], model.high[:, None, None]  # (C, 1, 1)
+    distance = (observation - signal) / (high - low)
+    powers = ((signal - low) / (high - low)).clamp(0, 1).unsqueeze(-1) ** torch.arange(
+        model.weights.shape[-1], device=signal.device
+    )  # (…, C, Y, X, D)
+    log_weights = _polynomial(model.weights, powers).log_softmax(dim=-1)  # (…, C, Y, X, K)
+    offsets = _polynomial(model.offsets, powers)
+    offsets = offsets - (log_weights.exp() * offsets).sum(dim=-1, keepdim=True)
+    variances = _polynomial(model.variances.exp(), powers) + MIN_DEVIATION**2
+    errors = (distance.unsqueeze(-1) - offsets).square() / variances
+    components = log_weights - 0.5 * (errors + (2 * torch.pi * variances).log())
+    return components.logsumexp(dim=-1) - (high - low).log()
+
+
+def _polynomial(coefficients: Tensor, powers: Tensor) -> Tensor:
+    return torch.einsum("...cyxd,ckd->...cyxk", powers, coefficients)
+
+
+def in_units(model: NoiseModel, mean: Tensor, deviation: Tensor) -> NoiseModel:
+    """Return the model for images from which `mean` (C,) was subtracted and that were divided by `deviation` (C,)."""
+    mean, deviation = mean.to(model.low), deviation.to(model.low)
+    return model._replace(low=(model.low - mean) / deviation, high=(model.high - mean) / deviation)
+
+
+def fit_noise_model(
+    signal: NDArray[Any],
+    observation: NDArray[Any],
+    *,
+    components: int = 3,
+    coefficients: int = 3,
+    steps: int = 1000,
+    seed: int = 0,
+) -> NoiseModel:
+    """Fit a noise model to pairs of signal and observation by maximum likelihood.
+
+    Parameters
+    ----------
+    signal
+        True, or denoised, images, (N, C, Y, X), in intensities.
+    observation
+        Noisy images of the same, (N, C, Y, X).
+    components, coefficients
+        K and D.
+    steps
+        Of the optimiser, on 4,096 random pixels of each structure channel.
+    seed
+        Of the choice of pixels.
+
+    Raises
+    ------
+    DataError
+        If the images differ in shape, are not finite, or a structure channel has the same signal everywhere.
+    """
+    signals, observations = _pixels(signal, observation)  # (C, pixels)
+    low, high = signals.amin(dim=1), signals.amax(dim=1)
+    if not bool((high > low).all()):
+        raise DataError("a structure channel has the same signal in every pixel: give images that show something")
+    model = _initial(signals, observations, low, high, (components, coefficients))
+    parameters = [model.weights, model.offsets, model.variances]
+    optimiser = torch.optim.Adam([parameter.requires_grad_() for parameter in parameters], lr=0.05)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(steps):
+        chosen = torch.randint(signals.shape[1], (4096,), generator=generator)
+        batch = (values[:, chosen, None] for values in (observations, signals))  # (C, pixels, 1)
+        optimiser.zero_grad()
+        torch.autograd.backward(-log_likelihood(model, *batch).mean())
+        optimiser.step()
+        schedule.step()
+    return NoiseModel(*(tensor.detach() for tensor in model))
+
+
+def _pixels(signal: NDArray[Any], observation: NDArray[Any]) -> tuple[Tensor, Tensor]:
+    if signal.shape != observation.shape or signal.ndim != 4:
+        raise DataError(
+            f"signal {signal.shape} and observation {observation.shape} do not fit: "
+            "give two arrays (N, C, Y, X) of one shape"
+        )
+    both = [np.moveaxis(image, 1, 0).reshape(image.shape[1], -1).astype(np.float32) for image in (signal, observation)]
+    if not all(np.isfinite(image).all() for image in both):
+        raise DataError("signal or observation has pixels that are no finite numbers: leave those frames out")
+    return torch.from_numpy(both[0]), torch.from_numpy(both[1])
+
+
+def _initial(signals: Tensor, observations: Tensor, low: Tensor, high: Tensor, sizes: tuple[int, int]) -> NoiseModel:
+    """Return components side by side, as wide as the noise is on average."""
+    components, coefficients = sizes
+    deviation = (observations - signals).std(dim=1) / (high - low) + MIN_DEVIATION  # (C,)
+    zeros = torch.zeros(len(low), components, coefficients)
+    offsets, variances = zeros.clone(), zeros.clone()
+    offsets[..., 0] = deviation[:, None] * torch.linspace(-0.5, 0.5, components)
+    variances += 2 * deviation.log()[:, None, None] - float(np.log(coefficients))
+    return NoiseModel(zeros, offsets, variances, low, high)
+
+
+def save_noise_model(path: Path, model: NoiseModel) -> None:
+    """Write a noise model, for images in intensities, to a safetensors file.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        save_file({name: tensor.contiguous() for name, tensor in model._asdict().items()}, temporary)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OutputError(f"cannot write the noise model {path}: {error}") from None
+
+
+def load_noise_model(path: Path) -> NoiseModel:
+    """Read a noise model that `save_noise_model` wrote.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no such file or it holds something else.
+    """
+    try:
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"cannot read the noise model {path}: {error}") from None
+    if set(tensors) != set(NoiseModel._fields):
+        raise CheckpointError(f"{path} is no noise model: it holds {', '.join(sorted(tensors))}; fit one first")
+    return NoiseModel(**tensors)

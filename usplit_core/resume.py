@@ -1,0 +1,62 @@
+"""What an earlier training left behind, and whether this run may go on from it."""
+
+from pathlib import Path
+from typing import Any
+
+from usplit_core.checkpoint import read_progress
+from usplit_core.config import EVALUATION_SECTIONS, RunConfig, flatten
+from usplit_core.errors import CheckpointError
+from usplit_core.progress import Progress, progress_from_json
+
+
+def continue_from(last: Path, best: Path, run: RunConfig) -> tuple[Progress, dict[str, Any]]:
+    """Return how far an earlier training of `run` has come and the state of its schedule; both empty if there is none.
+
+    Parameters
+    ----------
+    last, best
+        Its training file and its model file.
+    run
+        The run to continue.
+
+    Raises
+    ------
+    CheckpointError
+        If the training file belongs to another run or cannot be used, or the model file is missing.
+    """
+    if not last.exists():
+        return Progress(), {}
+    earlier, saved = read_progress(last)
+    _check_same_run(last, earlier, run)
+    if not best.is_file():
+        raise CheckpointError(f"{best} is missing, and the training in {last} cannot bring it back: delete {last}")
+    return unpack(last, saved)
+
+
+def unpack(last: Path, saved: dict[str, Any]) -> tuple[Progress, dict[str, Any]]:
+    """Return progress and state of the schedule from what the training file `last` holds.
+
+    Raises
+    ------
+    CheckpointError
+        If something is missing or unknown.
+    """
+    try:
+        return progress_from_json(saved["epochs"]), saved["schedule"]
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(f"the progress in {last} cannot be used ({error!r}): delete it to train again") from error
+
+
+def _check_same_run(last: Path, earlier: RunConfig, run: RunConfig) -> None:
+    """Refuse to continue under other settings; where the images lie and how they will be tiled may change."""
+    before, now = flatten(earlier), flatten(run)
+    changed = [
+        f"{name} (was {before[name]!r}, now {value!r})"
+        for name, value in now.items()
+        if name != "data.path" and name.partition(".")[0] not in EVALUATION_SECTIONS and before[name] != value
+    ]
+    if changed:
+        raise CheckpointError(
+            f"{last} belongs to another run, which differs in {', '.join(changed)}: "
+            "use another folder, or delete this one to train again"
+        )
