@@ -23,7 +23,7 @@ demo: $(INSTALLED) $(SAMPLES)
 	$(BIN)/usplit run search_spaces/quickstart.py
 
 test: $(INSTALLED)
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4
 
 # Exit code 5 says that no test carries these marks: nothing failed.
 test-slow: $(INSTALLED)

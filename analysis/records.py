@@ -8,8 +8,8 @@ from typing import Any, Literal, NamedTuple
 
 from numpy.typing import NDArray
 
-from usplit_core.config import Setting
 from usplit_core.errors import UserError
+from usplit_core.settings import Setting
 
 State = Literal["finished", "failed", "pruned", "interrupted", "running"]
 Settings = Mapping[str, Setting]
@@ -17,6 +17,10 @@ Settings = Mapping[str, Setting]
 
 class MissingRuns(UserError):
     """The store lacks what a figure or a statement needs; the message says what, and how to run it."""
+
+
+class NotVaried(MissingRuns):
+    """The study never set out to vary what a figure shows: nothing is missing, and nothing need be said."""
 
 
 class Point(NamedTuple):
@@ -35,11 +39,17 @@ class FrameScore(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """A crop of one test frame, in intensities; the same place for every trial on the same data."""
+    """A crop of one test frame, in intensities; the same place for every trial on the same data.
+
+    `calibration` is that of all test frames, in normalised units: number of pixels, predicted deviation and error of
+    each bin, (C, bins, 3); None where a pixel was predicted once.
+    """
 
     input: NDArray[Any]  # (Y, X)
     prediction: NDArray[Any]  # (C, Y, X)
     target: NDArray[Any]  # (C, Y, X)
+    channels: tuple[str, ...] = ()  # names, where the images have them
+    calibration: NDArray[Any] | None = None
 
 
 class Trial(NamedTuple):

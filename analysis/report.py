@@ -23,8 +23,8 @@ from analysis.statistics import group
 from analysis.style import COLUMN_MM
 from analysis.tables import results_table, to_html
 from analysis.verdict import Gain, Verdict, caveats, format_difference, gains, in_words, verdict
-from usplit_core.config import SETTINGS
 from usplit_core.errors import OutputError
+from usplit_core.settings import SETTINGS
 from usplit_core.vocabulary import Metric
 
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"

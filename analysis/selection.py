@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from analysis.records import MissingRuns, Settings, StudyRecord
-from usplit_core.config import EVALUATION_SECTIONS, SETTINGS, Setting, TilingConfig, format_setting, setting
+from usplit_core.config import EVALUATION_SECTIONS, TilingConfig
+from usplit_core.settings import SETTINGS, Setting, format_setting, setting
 from usplit_core.vocabulary import HEADLINE, METRICS, Metric, metric
 
 
@@ -147,6 +148,12 @@ def describe(settings: Mapping[str, Setting]) -> str:
 def describe_tiling(tiling: Settings) -> str:
     """Return a tiling in words, such as ``inner tiling, 16 px padding``; one posterior sample goes unsaid."""
     text = f"{tiling['tiling.mode']} tiling, {format_value('tiling.padding_px', tiling['tiling.padding_px'])} padding"
+    if tiling.get("tiling.stride_px") is not None:
+        text += f", {format_value('tiling.stride_px', tiling['tiling.stride_px'])} stride"
+    if tiling.get("tiling.border") is not None:
+        text += f", border {tiling['tiling.border']}"
+    if tiling.get("tiling.remainder") == "left_out":
+        text += ", remainder left out"
     samples = tiling.get("tiling.samples", 1)
     return text if samples == 1 else f"{text}, mean of {samples} posterior samples"
 

@@ -13,7 +13,8 @@ from scipy.stats import bootstrap
 
 from analysis.records import Evaluation, Settings, StudyRecord, Trial
 from analysis.selection import levels, matches, position, sort_key
-from usplit_core.config import EVALUATION_SECTIONS, Setting
+from usplit_core.config import EVALUATION_SECTIONS
+from usplit_core.settings import Setting
 from usplit_core.vocabulary import metric as metric_of
 
 _CONFIDENCE = 0.95

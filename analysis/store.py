@@ -20,8 +20,9 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from analysis.records import Evaluation, FrameScore, Point, Sample, Settings, State, StudyRecord, Trial
-from usplit_core.config import EVALUATION_SECTIONS, SETTINGS, Setting, parse_setting
+from usplit_core.config import EVALUATION_SECTIONS
 from usplit_core.errors import ConfigError, UserError, nearest
+from usplit_core.settings import DEFAULT_VALUES, SETTINGS, Setting, parse_setting
 from usplit_core.vocabulary import HEADLINE
 
 Row = TypeVar("Row", Trial, Evaluation)
@@ -161,7 +162,8 @@ def _hashable(value: Any) -> Setting:
 
 
 def _settings(run: Run) -> Settings:
-    return {name: _typed(name, text) for name, text in run.data.params.items()}
+    # A setting that came after the run was written had its default when it was written.
+    return {**DEFAULT_VALUES, **{name: _typed(name, text) for name, text in run.data.params.items()}}
 
 
 def _typed(name: str, text: str) -> Setting:
@@ -234,7 +236,8 @@ def _read_sample(client: MlflowClient, run_id: str) -> Sample | None:
     if path is None:
         return None
     with np.load(path, allow_pickle=False) as arrays:
-        return Sample(arrays["input"], arrays["prediction"], arrays["target"])
+        names = tuple(str(name) for name in arrays["channels"]) if "channels" in arrays else ()
+        return Sample(arrays["input"], arrays["prediction"], arrays["target"], names, arrays.get("calibration"))
 
 
 def _artifact(client: MlflowClient, run_id: str, name: str) -> Path | None:

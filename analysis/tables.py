@@ -16,7 +16,7 @@ from analysis.selection import (
     train_factors,
 )
 from analysis.statistics import Group, Summary, best_group, group
-from usplit_core.config import Setting, format_setting
+from usplit_core.settings import Setting, format_setting
 from usplit_core.vocabulary import HEADLINE, METRICS, metric
 
 #: What a table reports where the store has it.

@@ -7,7 +7,8 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from usplit_core.config import SETTINGS, RunConfig, format_setting
+from usplit_core.config import RunConfig
+from usplit_core.settings import SETTINGS, format_setting
 from usplit_core.variants import DEFAULTS
 
 PAGE = Path(__file__).with_name("settings.md")

@@ -6,10 +6,11 @@ from typing import Any
 from study.datasets import DataKey, Dataset, data_key
 from study.design import PlannedTrial
 from study.ledger import Ledger
+from study.noise_models import keep_noise_model
 from study.store import Store
 from study.tracking import Tracker, TrackingError
 from study.trial import Assignment, Message
-from study.trial_folder import clear, read_evaluation
+from study.trial_folder import clear, read_evaluation, read_result
 
 Show = Callable[[str, Message], None]
 
@@ -43,8 +44,25 @@ class Driver:
             clear(self._store.trial_folder(fingerprint))
             self._tracker.delete_runs(fingerprint)
 
-    def assignments(self, datasets: Mapping[DataKey, Dataset], *, threads: int) -> Iterator[Assignment]:
+    def recover(self) -> None:
+        """Note in the ledger what lies finished in the trial folders.
+
+        A driver that was killed may have missed messages; a ledger that was lost is made again.
+        """
+        for status in self._ledger.statuses(self._study):
+            folder = self._store.trial_folder(status.fingerprint)
+            for key in self._trials[status.fingerprint].evaluation_keys:
+                scores = read_evaluation(folder, key)
+                if scores is not None and self._ledger.evaluation_metrics(status.fingerprint, key) is None:
+                    self._ledger.store_evaluation(status.fingerprint, key, scores["metrics"])
+            if status.state == "pending" and read_result(folder) is not None:
+                self._ledger.close_attempt(status.fingerprint, "finished", outcome="recovered")
+
+    def assignments(self, datasets: Mapping[DataKey, Dataset], *, threads: int, device: str) -> Iterator[Assignment]:
         """Yield what is still to be computed, leasing each trial at the moment it is asked for."""
+        # All at once, before the first trial: whoever moves the file later disturbs nothing.
+        noise_models = self._store.noise_model_folder
+        runs = {trial.fingerprint: keep_noise_model(trial.run, noise_models) for trial in self._trials.values()}
         for status in self._ledger.statuses(self._study):
             if not status.is_open:
                 continue
@@ -55,11 +73,12 @@ class Driver:
                 attempt=self._ledger.lease(trial.fingerprint),
                 label=trial.label,
                 folder=str(self._store.trial_folder(trial.fingerprint)),
-                run=trial.run.model_dump(mode="json"),
+                run=runs[trial.fingerprint].model_dump(mode="json"),
                 tilings=[tiling.model_dump() for tiling in trial.tilings],
                 content=dataset.content,
                 channel_names=list(dataset.frames.channel_names),
                 threads=threads,
+                device=device,
             )
 
     def take(self, fingerprint: str, message: Message) -> None:
@@ -108,14 +127,10 @@ class Driver:
             If the tracking store still fails.
         """
         interrupted = self._ledger.release_leases("interrupted")
+        self.recover()
         for status in self._ledger.statuses(self._study):
-            trial = self._trials[status.fingerprint]
-            folder = self._store.trial_folder(status.fingerprint)
-            for key in trial.evaluation_keys:
-                scores = read_evaluation(folder, key)
-                if scores is not None and self._ledger.evaluation_metrics(status.fingerprint, key) is None:
-                    self._ledger.store_evaluation(status.fingerprint, key, scores["metrics"])
             if status.state in ("finished", "failed"):
+                trial, folder = self._trials[status.fingerprint], self._store.trial_folder(status.fingerprint)
                 self._tracker.sync_trial(trial, folder, state=status.state, reason=status.reason)
         self._tracker.log_cells(self._trials.values(), self._store.trial_folder)
         self._tracker.end_orphans()

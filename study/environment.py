@@ -7,7 +7,10 @@ import warnings
 _DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
     "RAY_USAGE_STATS_ENABLED": "0",
+    # Progress is shown by study/progress.py.
+    "RAY_AIR_NEW_OUTPUT": "0",
     # Ray 2.60 announces a change of a later version at every start.
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     # Workers keep the directory of the command, so relative paths mean the same everywhere.

@@ -5,6 +5,7 @@ never from Tune's own records.
 """
 
 import json
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,8 @@ class _MessageCallback(tune.Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         error = trial.get_error()
-        self._lose.value(trial.config["fingerprint"], str(error or "the worker was lost"))
+        lines = str(error or "").strip().splitlines() or ["the worker was lost"]
+        self._lose.value(trial.config["fingerprint"], lines[-1])
 
 
 def execute(
@@ -108,7 +110,11 @@ def execute(
     tuner = tune.Tuner(
         worker,
         tune_config=tune.TuneConfig(
-            search_alg=_AssignmentSearcher(iter(assignments)), num_samples=-1, reuse_actors=True
+            search_alg=_AssignmentSearcher(iter(assignments)),
+            num_samples=-1,
+            reuse_actors=True,
+            trial_name_creator=_name,
+            trial_dirname_creator=_name,
         ),
         run_config=tune.RunConfig(
             name="tune",
@@ -118,4 +124,12 @@ def execute(
             verbose=0,
         ),
     )
-    tuner.fit()
+    try:
+        tuner.fit()
+    finally:
+        # Every launch makes a fresh Tuner, so what this one noted down serves nobody.
+        shutil.rmtree(folder / "tune", ignore_errors=True)
+
+
+def _name(trial: Trial) -> str:
+    return f"{trial.config['fingerprint'][:12]}-{trial.trial_id}"

@@ -8,42 +8,56 @@ import hashlib
 import json
 from typing import Any
 
+from study.noise_models import content_of_noise_model
 from usplit_core import NUMERICS_VERSION
-from usplit_core.config import EVALUATION_SECTIONS, RunConfig, TilingConfig
+from usplit_core.config import RunConfig, TilingConfig
+from usplit_core.identity import identity
 
-#: Where the pixels come from does not matter beside what they are, which the content hash says.
-_PLACES = ("path", "axes", "channels")
-_SEEDS = ("seed", "data_seed")
+_SEEDS = ("train.seed", "train.data_seed")
 
 
 def fingerprint(run: RunConfig, content: str) -> str:
-    """Return the identity of the trial that trains `run` on frames with the content hash `content`."""
-    return _hash(_identity(run, content))
+    """Return the identity of the trial that trains `run` on frames with the content hash `content`.
+
+    Raises
+    ------
+    CheckpointError
+        If the noise model of the run cannot be read: its content is part of the identity.
+    """
+    return _hash(_everything(run, content))
 
 
 def cell(run: RunConfig, content: str) -> str:
     """Return the identity that a trial shares with its replicates: its fingerprint without the seeds."""
-    identity = _identity(run, content)
-    for name in _SEEDS:
-        identity["train"].pop(name)
-    return _hash(identity)
+    everything = _everything(run, content)
+    return _hash({name: value for name, value in everything.items() if name not in _SEEDS})
 
 
 def evaluation_key(tiling: TilingConfig) -> str:
-    """Return a readable name of a tiling, unique among the evaluations of a trial: ``inner-16px-1``."""
-    return f"{tiling.mode}-{tiling.padding_px}px-{tiling.samples}"
+    """Return a readable name of a tiling, unique among the evaluations of a trial: ``inner-16px-1``.
+
+    What is not the default follows: ``sliding-16px-1-stride8px``, ``inner-16px-1-shift``, ``inner-16px-1-left_out``.
+    """
+    parts = [tiling.mode, f"{tiling.padding_px}px", str(tiling.samples)]
+    if tiling.stride_px is not None:
+        parts.append(f"stride{tiling.stride_px}px")
+    if tiling.border is not None:
+        parts.append(tiling.border)
+    if tiling.remainder != "covered":
+        parts.append(tiling.remainder)
+    return "-".join(parts)
 
 
-def _identity(run: RunConfig, content: str) -> dict[str, Any]:
-    identity: dict[str, Any] = run.model_dump(mode="json", exclude=set(EVALUATION_SECTIONS))
-    for name in _PLACES:
-        identity["data"].pop(name)
-    identity["data"]["content"] = content
-    identity["train"]["data_seed"] = run.train.data_order_seed
-    identity["numerics"] = NUMERICS_VERSION
-    return identity
+def _everything(run: RunConfig, content: str) -> dict[str, Any]:
+    noise_model = run.objective.noise_model_path
+    return {
+        **identity(run),
+        "content": content,
+        "noise_model": None if noise_model is None else content_of_noise_model(noise_model),
+        "numerics": NUMERICS_VERSION,
+    }
 
 
-def _hash(identity: dict[str, Any]) -> str:
-    text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
+def _hash(everything: dict[str, Any]) -> str:
+    text = json.dumps(everything, sort_keys=True, separators=(",", ":"))
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 from study.design import PlannedTrial
 from study.errors import StoreError
 from study.spec import Study
-from usplit_core.config import to_json
+from usplit_core.settings import to_json
 
 State = Literal["pending", "leased", "finished", "failed"]
 

@@ -1,5 +1,6 @@
 """Run a study: read, check, compute what is missing, settle the books."""
 
+import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -114,7 +115,7 @@ def _count_evaluations(statuses: Sequence[TrialStatus]) -> int:
 def _check_extends(study: Study, ledger: Ledger) -> None:
     """Refuse a name that another question has: its figures would mix what cannot be compared."""
     known = ledger.description(study.name)
-    base = study.describe()["base"]
+    base = json.loads(json.dumps(study.describe()["base"]))  # lists for tuples, as the ledger has them
     if known is None or known["base"] == base:
         return
     differing = sorted(name for name in {*base, *known["base"]} if base.get(name) != known["base"].get(name))
@@ -136,6 +137,7 @@ def _compute(
     driver = Driver(prepared.trials, store=store, ledger=ledger, tracker=Tracker(store, study), study=study.name)
     if fresh:
         driver.discard_results()
+    driver.recover()
     statuses = ledger.statuses(study.name)
     interrupted = False
     if any(status.is_open for status in statuses):
@@ -156,11 +158,12 @@ def _run_on_ray(prepared: PreparedStudy, driver: "Driver", folder: Path, address
     resources = prepared.study.resources
     frames = {dataset.content: dataset.frames.pixels for dataset in prepared.datasets.values()}
     with connected(address, shared_bytes=sum(pixels.nbytes for pixels in frames.values())):
+        gpus = gpus_per_trial(resources)
         execute(
-            driver.assignments(prepared.datasets, threads=resources.cpus),
+            driver.assignments(prepared.datasets, threads=resources.cpus, device="cuda" if gpus else "cpu"),
             frames,
             cpus=resources.cpus,
-            gpus=gpus_per_trial(resources),
+            gpus=gpus,
             folder=folder,
             deliver=driver.take,
             lose=driver.lose,

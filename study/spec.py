@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
-from usplit_core.config import EVALUATION_SECTIONS, RunConfig, Setting, parse_setting, resolve, setting
+from usplit_core.config import EVALUATION_SECTIONS, RunConfig
 from usplit_core.errors import ConfigError, nearest
+from usplit_core.settings import Setting, parse_setting, resolve, setting
 from usplit_core.vocabulary import HEADLINE, METRICS
 
 _SEED = "train.seed"

@@ -29,6 +29,11 @@ class Store(NamedTuple):
         """Return where what has been computed of a trial lies."""
         return self.root / "trials" / fingerprint
 
+    @property
+    def noise_model_folder(self) -> Path:
+        """Where copies of the noise models lie, named by their content."""
+        return self.root / "noise_models"
+
     def artifact_folder(self, study: str) -> Path:
         """Return where MLflow keeps the files of a study."""
         return self.root / "artifacts" / study

@@ -6,6 +6,7 @@ only for epochs above the highest that a run already has.
 """
 
 import json
+import math
 import os
 import statistics
 import time
@@ -24,7 +25,8 @@ from study.spec import Study
 from study.store import Store
 from study.trial_folder import evaluation_folder, read_evaluation, read_result
 from usplit_core import __version__
-from usplit_core.config import TilingConfig, flatten, format_setting
+from usplit_core.config import TilingConfig
+from usplit_core.settings import flatten, format_setting
 from usplit_core.training import read_history
 from usplit_core.vocabulary import MONITOR
 
@@ -177,7 +179,10 @@ class Tracker:
             return
         metrics: dict[str, float] = {"n": len(rows)}
         for name in rows[0]:
-            values = [row[name] for row in rows if name in row]
+            # A score that is not defined, such as the MS-SSIM of small frames, is NaN.
+            values = [row[name] for row in rows if math.isfinite(row.get(name, math.nan))]
+            if not values:
+                continue
             metrics[f"{name}.mean"] = statistics.fmean(values)
             metrics[f"{name}.n"] = len(values)
             if len(values) > 1:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from numpy.typing import NDArray
 
 from study.fingerprint import evaluation_key
@@ -24,8 +25,9 @@ from study.trial_folder import (
     write_result,
 )
 from usplit_core import NUMERICS_VERSION, __version__
-from usplit_core.config import RunConfig, TilingConfig, validate
+from usplit_core.config import RunConfig, TilingConfig
 from usplit_core.errors import UserError
+from usplit_core.settings import validate
 
 #: What a worker sends to the driver: ``kind`` is started, epoch, evaluation, finished or failed.
 Message = dict[str, Any]
@@ -44,6 +46,7 @@ class Assignment(NamedTuple):
     content: str
     channel_names: list[str]
     threads: int
+    device: str
 
 
 def run_trial(assignment: Assignment, frames: Mapping[str, NDArray[Any]], send: Send) -> None:
@@ -80,9 +83,8 @@ def _train_and_evaluate(run: RunConfig, assignment: Assignment, attempt: str, pi
     from usplit_core.training import EpochReport, fit
 
     folder = Path(assignment.folder)
-    device = pick_device()
     parts: Parts = split(pixels, run.data)
-    write_record(folder, _record(assignment, attempt, parts.record, device))
+    write_record(folder, _record(assignment, attempt, parts.record))
 
     def report(epoch: EpochReport) -> None:
         send({"kind": "epoch", "epoch": epoch.epoch, "epochs": epoch.epochs, "metrics": epoch.metrics})
@@ -91,7 +93,7 @@ def _train_and_evaluate(run: RunConfig, assignment: Assignment, attempt: str, pi
         check_attempt(folder, attempt)
         key = evaluation_key(evaluation.tiling)
         scores = {"tiling": evaluation.tiling.model_dump(), "metrics": evaluation.metrics, "frames": evaluation.frames}
-        write_evaluation(folder, key, scores, evaluation.sample)
+        write_evaluation(folder, key, scores, {**evaluation.sample, "channels": np.array(assignment.channel_names)})
         send({"kind": "evaluation", "key": key, "metrics": evaluation.metrics})
 
     fitted = fit(
@@ -101,25 +103,18 @@ def _train_and_evaluate(run: RunConfig, assignment: Assignment, attempt: str, pi
         channel_names=tuple(assignment.channel_names),
         folder=folder,
         report=report,
-        device=device,
+        device=assignment.device,
         may_write=lambda: check_attempt(folder, attempt),
     )
     write_result(folder, {"stopped": fitted.stopped, "best_epoch": fitted.best_epoch, "cost": fitted.cost})
     tilings = [TilingConfig.model_validate(tiling) for tiling in assignment.tilings]
     missing = [tiling for tiling in tilings if read_evaluation(folder, evaluation_key(tiling)) is None]
     if missing:
-        evaluate(fitted.model, parts, missing, device=device, on_done=keep)
+        evaluate(fitted.model, parts, missing, device=assignment.device, on_done=keep)
     send({"kind": "finished", "stopped": fitted.stopped, "best_epoch": fitted.best_epoch})
 
 
-def pick_device() -> str:
-    """Return the device that a worker computes on: the GPU that Ray gave it, or the processor."""
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def _record(assignment: Assignment, attempt: str, split_record: dict[str, Any], device: str) -> dict[str, Any]:
+def _record(assignment: Assignment, attempt: str, split_record: dict[str, Any]) -> dict[str, Any]:
     import torch
 
     return {
@@ -130,7 +125,7 @@ def _record(assignment: Assignment, attempt: str, split_record: dict[str, Any], 
         "data": {"content": assignment.content, "channels": assignment.channel_names, "split": split_record},
         "versions": {"usplit": __version__, "numerics": NUMERICS_VERSION, "torch": torch.__version__},
         "host": platform.node(),
-        "device": torch.cuda.get_device_name() if device == "cuda" else platform.machine(),
+        "device": torch.cuda.get_device_name() if assignment.device == "cuda" else platform.machine(),
         "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
 

@@ -32,10 +32,11 @@ from safetensors.torch import save as serialise
 from torch import Tensor, nn
 
 from usplit_core import __version__
-from usplit_core.config import RunConfig, validate
+from usplit_core.config import RunConfig
 from usplit_core.data.mixing import Statistics, statistics_from_json, statistics_to_json
 from usplit_core.errors import CheckpointError, OutputError
 from usplit_core.models import Network, build
+from usplit_core.settings import validate
 
 FORMAT = 1
 

@@ -1,24 +1,18 @@
 """What a run is: one frozen, JSON-able object, resolved and checked before anything is computed.
 
-Settings are written with dotted names (``model.lc_depth``), the same from search space to figure
-axis. `resolve` turns them into a `RunConfig`; `flatten` turns that back into dotted names.
+Each field has a label and a unit for the axes of figures, and refuses values that no run can have.
+`usplit_core.settings` makes a run out of settings by dotted name.
 """
 
-import json
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Annotated, Any, Literal, NamedTuple, get_args
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
-from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from usplit_core.errors import ConfigError, nearest
-from usplit_core.variants import DEFAULTS
+from usplit_core.tiling_rules import check_tile
+from usplit_core.variants import check_levels, check_noise_model, defaults, patch_multiple
 
 Architecture = Literal["hvae", "hae", "unet", "bravenet"]
 Variant = Literal["vanilla", "lean", "regular", "deep"]
-Setting = bool | int | float | str | None | tuple["Setting", ...]
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 
@@ -125,27 +119,31 @@ class ModelConfig(_Section):
     latent_channels: Annotated[int, Field(ge=1)] | tuple[Annotated[int, Field(ge=1)], ...] = Field(
         128, title="latent channels", description="Of every level, or one number a level from the bottom (HVAE, HAE)."
     )
-    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(0.1, title="dropout")
+    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(0.1, title="dropout", description="Not in the U-Net.")
     log_variance: Literal["none", "global", "channelwise", "pixelwise"] = Field(
-        "pixelwise", title="predicted log-variance", description="Of the Gaussian likelihood; none = unit variance."
+        "pixelwise", title="predicted log-variance", description="Of the Gaussian (HVAE, HAE); none = unit variance."
     )
-    min_log_variance: float = Field(-5.0, title="lower bound of the log-variance")
+    min_log_variance: float = Field(-5.0, title="lower bound of the log-variance", description="HVAE, HAE.")
 
     @model_validator(mode="before")
     @classmethod
     def _fill_from_variant(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
-        architecture, variant = values.get("architecture", "hvae"), values.get("variant", "regular")
-        legal = [row_variant for row_architecture, row_variant in DEFAULTS if row_architecture == architecture]
-        if variant in get_args(Variant) and legal and variant not in legal:
-            raise ValueError(f"variant = {variant!r}: {architecture} exists as {', '.join(legal)}")
-        return {**DEFAULTS.get((architecture, variant), {}), **values}
+        return {**defaults(values.get("architecture", "hvae"), values.get("variant", "regular")), **values}
 
     @model_validator(mode="after")
     def _check(self) -> "ModelConfig":
-        _check_variant(self)
-        _check_sizes(self)
+        check_levels(self.architecture, self.variant, lc_depth=self.lc_depth, depth=self.depth)
+        if self.patch_px % self.patch_multiple:
+            raise ValueError(
+                f"patch_px = {self.patch_px}: this network needs a multiple of {self.patch_multiple} px; "
+                "change model.patch_px or lower model.depth"
+            )
+        if not isinstance(self.latent_channels, int) and len(self.latent_channels) != self.depth:
+            raise ValueError(
+                f"latent_channels = {list(self.latent_channels)}: give one, or {self.depth} numbers (model.depth)"
+            )
         return self
 
     @property
@@ -163,48 +161,11 @@ class ModelConfig(_Section):
     @property
     def patch_multiple(self) -> int:
         """Every input side must be a multiple of this many pixels."""
-        if self.variant in ("regular", "deep") and self.architecture != "bravenet":
-            # A level with context halves the map and pads it back, so only the levels above it shrink it for good.
-            shrinking = self.depth - self.lc_depth
-            return 1 << max(shrinking, 1 if self.lc_depth else 0)
-        halvings = self.depth - 1 if self.architecture == "bravenet" else self.depth
-        return 1 << halvings
-
-
-def _check_variant(model: ModelConfig) -> None:
-    if model.variant == "vanilla" and model.lc_depth:
-        raise ValueError(
-            f"lc_depth = {model.lc_depth}: the vanilla variant has no lateral context; "
-            "set model.lc_depth to 0, or model.variant to lean, regular or deep"
-        )
-    if model.architecture == "bravenet" and model.lc_depth > 1:
-        raise ValueError(f"lc_depth = {model.lc_depth}: BraveNet has one context input; set model.lc_depth to 0 or 1")
-    if model.lc_depth > model.depth:
-        raise ValueError(
-            f"lc_depth = {model.lc_depth} is deeper than the network, which has model.depth = {model.depth} levels; "
-            f"set model.lc_depth to at most {model.depth}, or model.depth to at least {model.lc_depth}"
-        )
-    if model.variant == "deep" and model.lc_depth == model.depth:
-        raise ValueError(
-            f"depth = {model.depth}: the deep variant has levels above its lc_depth = {model.lc_depth} levels with "
-            "context; raise model.depth, or set model.variant to regular"
-        )
-
-
-def _check_sizes(model: ModelConfig) -> None:
-    if model.patch_px % model.patch_multiple:
-        raise ValueError(
-            f"patch_px = {model.patch_px}: this network needs a multiple of {model.patch_multiple} px; "
-            "change model.patch_px or lower model.depth"
-        )
-    if not isinstance(model.latent_channels, int) and len(model.latent_channels) != model.depth:
-        raise ValueError(
-            f"latent_channels = {list(model.latent_channels)}: give one number, or {model.depth} numbers (model.depth)"
-        )
+        return patch_multiple(self.architecture, self.variant, lc_depth=self.lc_depth, depth=self.depth)
 
 
 class ObjectiveConfig(_Section):
-    """What training minimises (docs/method.md, Objective)."""
+    """What training minimises (docs/method.md, Objective). KL and free bits are those of the HVAE only."""
 
     likelihood: Literal["gaussian", "noise_model"] = Field("gaussian", title="likelihood")
     noise_model_path: str | None = Field(None, title="noise model", description="File written by `usplit noise-model`.")
@@ -268,9 +229,25 @@ class TrainConfig(_Section):
 class TilingConfig(_Section):
     """How whole frames are predicted: evaluation factors, which never need a new training (docs/method.md, Tiling)."""
 
-    mode: Literal["inner", "outer"] = Field("inner", title="tiling")
+    mode: Literal["inner", "outer", "sliding"] = Field("inner", title="tiling")
     padding_px: Annotated[int, Field(ge=0)] = Field(16, title="padding", json_schema_extra={"unit": "px"})
+    stride_px: Annotated[int, Field(ge=1)] | None = Field(
+        None,
+        title="stride",
+        json_schema_extra={"unit": "px"},
+        description="Of sliding tiling: from one tile to the next, a divisor of what a tile keeps; None = half of it.",
+    )
     samples: Annotated[int, Field(ge=1)] = Field(1, title="posterior samples")
+    border: Literal["reflect", "constant", "shift"] | None = Field(
+        None,
+        title="border in prediction",
+        description="What lies beyond the frame; shift = windows at the border are moved inwards; None = data.border.",
+    )
+    remainder: Literal["covered", "left_out"] = Field(
+        "covered",
+        title="remainder of the frame",
+        description="Rows and columns that no whole tile covers; left_out = neither predicted nor scored (original).",
+    )
 
 
 class RunConfig(_Section):
@@ -301,6 +278,8 @@ class RunConfig(_Section):
                 f"model.structure_channels = {self.model.structure_channels} but data.channels names "
                 f"{len(self.data.channels)}: leave model.structure_channels out, or make them agree"
             )
+        if self.objective.likelihood == "noise_model":
+            check_noise_model(self.model.architecture, self.model.log_variance, self.data.background_quantile)
         check_tiling(self.model, self.tiling)
         return self
 
@@ -313,199 +292,8 @@ def check_tiling(model: ModelConfig, tiling: TilingConfig) -> None:
     ConfigError
         With the value, the rule and the remedy.
     """
-    if tiling.mode == "inner" and 2 * tiling.padding_px >= model.patch_px:
-        raise ConfigError(
-            f"tiling.padding_px = {tiling.padding_px} leaves nothing of a {model.patch_px} px patch: "
-            f"inner padding keeps patch_px - 2 padding_px; set it below {model.patch_px // 2}"
-        )
-    if tiling.mode == "outer" and (2 * tiling.padding_px) % model.patch_multiple:
-        raise ConfigError(
-            f"tiling.padding_px = {tiling.padding_px}: outer padding grows the input to "
-            f"{model.patch_px + 2 * tiling.padding_px} px; this network needs a multiple of {model.patch_multiple} px; "
-            f"use a padding_px that is a multiple of {max(model.patch_multiple // 2, 1)}"
-        )
+    check_tile(**tiling.model_dump(exclude={"samples"}), patch_px=model.patch_px, multiple=model.patch_multiple)
 
 
 #: Settings that cannot change a trial's result: they belong to an evaluation, not to a training.
 EVALUATION_SECTIONS = ("tiling",)
-
-
-class SettingInfo(NamedTuple):
-    """What is known of one setting: for axes, help texts and the types of what comes back from the store."""
-
-    name: str
-    label: str
-    unit: str
-    type: TypeAdapter[Any]
-    description: str
-
-
-def _describe(name: str, field: FieldInfo) -> SettingInfo:
-    extra = field.json_schema_extra
-    unit = str(extra.get("unit", "")) if isinstance(extra, dict) else ""
-    annotation: Any = Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
-    return SettingInfo(name, field.title or name, unit, TypeAdapter(annotation), field.description or "")
-
-
-def _sections() -> dict[str, type[_Section]]:
-    return {
-        "data": DataConfig,
-        "model": ModelConfig,
-        "objective": ObjectiveConfig,
-        "train": TrainConfig,
-        "tiling": TilingConfig,
-    }
-
-
-#: Every legal setting by its dotted name.
-SETTINGS: Mapping[str, SettingInfo] = MappingProxyType({
-    f"{section}.{name}": _describe(f"{section}.{name}", field)
-    for section, model in _sections().items()
-    for name, field in model.model_fields.items()
-})  # fmt: skip
-
-
-def setting(name: str) -> SettingInfo:
-    """Return what is known of the setting `name`.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such setting; names the nearest one.
-    """
-    if name not in SETTINGS:
-        raise ConfigError(f"there is no setting {name!r}; {nearest(name, SETTINGS)}")
-    return SETTINGS[name]
-
-
-def parse_setting(name: str, text: str) -> Setting:
-    """Read the value of setting `name` from `text`, as given on a command line or held in the store.
-
-    Raises
-    ------
-    ConfigError
-        If the name is unknown or the text is no value of that setting.
-    """
-    info = setting(name)
-    problems = []
-    for reading in _readings(text):
-        try:
-            value: Setting = info.type.validate_json(reading, strict=True)
-        except ValidationError as error:
-            problems += error.errors()
-        else:
-            return value
-    # A reading of the right type but beyond the range tells more than those of another type.
-    of_this_type = [problem for problem in problems if not problem["type"].endswith("_type")]
-    raise ConfigError(f"{name} = {text!r}: {_rule((of_this_type or problems)[-1])}")
-
-
-def format_setting(value: Setting) -> str:
-    """Return the text of a setting's value; `parse_setting` reads it back."""
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def _readings(text: str) -> list[str]:
-    """Return the JSON texts that `text` may stand for, the likeliest last."""
-    readings = [json.dumps(text)]
-    if text in ("None", "none", "off", "null"):
-        readings.insert(0, "null")
-    if not text.startswith("["):
-        readings.append(json.dumps([_scalar(item.strip()) for item in text.split(",")]))
-    return [*readings, json.dumps(_scalar(text))]
-
-
-def _scalar(text: str) -> Any:
-    try:
-        return json.loads({"True": "true", "False": "false"}.get(text, text))
-    except json.JSONDecodeError:
-        return text
-
-
-def resolve(settings: Mapping[str, Any]) -> RunConfig:
-    """Turn settings by dotted name into a checked run; whatever is not stated takes its default.
-
-    Parameters
-    ----------
-    settings
-        ``{"data.path": "cells.tif", "model.lc_depth": 2, …}``; values must be JSON-able.
-
-    Raises
-    ------
-    ConfigError
-        One message for all that is wrong: each value, its rule and the remedy.
-    """
-    nested: dict[str, dict[str, Any]] = {}
-    for name, value in settings.items():
-        setting(name)
-        section, _, field = name.partition(".")
-        nested.setdefault(section, {})[field] = value
-    if "data" not in nested or nested["data"].get("path") is None:
-        raise ConfigError("data.path is not set: name the images, such as --set data.path=cells.tif")
-    return validate(nested)
-
-
-def validate(nested: Mapping[str, Any]) -> RunConfig:
-    """Check a run given as nested mappings, as a record file holds it; see `resolve`."""
-    try:
-        # Through JSON and strictly: what a record file cannot hold, or holds with another type, is refused here.
-        return RunConfig.model_validate(_with_tuples(json.loads(json.dumps(nested))), strict=True)
-    except TypeError as error:
-        raise ConfigError(
-            f"a setting has a value that a record cannot hold ({error}): use numbers, texts and tuples"
-        ) from None
-    except ValidationError as error:
-        raise ConfigError("\n".join(_explanations(error))) from None
-
-
-def _with_tuples(value: Any) -> Any:
-    """Return `value` with tuples for the lists that JSON has instead."""
-    if isinstance(value, dict):
-        return {key: _with_tuples(item) for key, item in value.items()}
-    return tuple(_with_tuples(item) for item in value) if isinstance(value, list) else value
-
-
-def _explanations(error: ValidationError) -> list[str]:
-    """Return one line for each field that is wrong, leaving out what only follows from another mistake."""
-    details = error.errors()
-    if any(detail["type"] != "missing" for detail in details):
-        # A misspelt variant has no row of defaults, so the fields of that row are missing too.
-        details = [detail for detail in details if detail["type"] != "missing"]
-    by_field: dict[tuple[int | str, ...], ErrorDetails] = {}
-    for detail in details:
-        # A field of several types has an error for each; the one found deepest fits what was meant best.
-        known = by_field.get(detail["loc"][:2])
-        if known is None or len(detail["loc"]) > len(known["loc"]):
-            by_field[detail["loc"][:2]] = detail
-    return [_explain(detail) for detail in by_field.values()]
-
-
-def _explain(detail: ErrorDetails) -> str:
-    name = ".".join(str(part) for part in detail["loc"][:2])
-    if detail["type"] == "extra_forbidden":
-        return f"there is no setting {name!r}; {nearest(name, SETTINGS)}"
-    if detail["type"] == "value_error":
-        text = detail["msg"].removeprefix("Value error, ")
-        return text if not name or text.startswith(("tiling.", "model.", "data.")) else f"{name}.{text}"
-    return f"{name} = {json.dumps(detail['input'])}: {_rule(detail)}"
-
-
-def _rule(detail: ErrorDetails) -> str:
-    if detail["type"] in ("too_short", "too_long"):
-        bound = detail["ctx"].get("min_length", detail["ctx"].get("max_length"))
-        return f"must hold at {'least' if detail['type'] == 'too_short' else 'most'} {bound} values"
-    if detail["type"] == "literal_error":
-        legal = [item.strip("'") for item in detail["ctx"]["expected"].replace(" or ", ", ").split(", ")]
-        return f"must be one of {', '.join(legal)}; {nearest(str(detail['input']), legal)}"
-    return detail["msg"].replace("Input should be", "must be").replace("Field required", "must be given")
-
-
-def flatten(config: RunConfig) -> dict[str, Setting]:
-    """Return every setting of a run by its dotted name."""
-    dump = config.model_dump()
-    return {f"{section}.{name}": value for section, fields in dump.items() for name, value in fields.items()}
-
-
-def to_json(config: RunConfig) -> str:
-    """Return the run as the JSON text of its record file; `validate` reads it back."""
-    return json.dumps(config.model_dump(mode="json"), indent=2, sort_keys=True)

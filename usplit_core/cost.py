@@ -16,6 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from usplit_core.config import RunConfig
 from usplit_core.models import build
+from usplit_core.models.noise_model import NoiseModel, noise_model_of
 from usplit_core.objective import compute_loss
 
 #: Adamax keeps two numbers for each parameter, beside the parameter and its gradient.
@@ -49,12 +50,17 @@ def estimate(run: RunConfig) -> Cost:
     ------
     ConfigError
         If the network cannot be built.
+    CheckpointError
+        If the run asks for a noise model that cannot be used.
     """
+    noise_model = noise_model_of(run)
+    if noise_model is not None:
+        noise_model = NoiseModel(*(tensor.to("meta") for tensor in noise_model))
     with torch.device("meta"), torch.random.fork_rng(devices=[]):
         module = build(run.model)
         size = run.model.patch_px
         patches = torch.empty(_PATCHES, run.model.context_levels, size, size)  # (B, L, Y, X)
-        flops, activation_bytes = _trace(module, patches, run)
+        flops, activation_bytes = _trace(module, patches, run, noise_model)
     parameters = sum(parameter.numel() for parameter in module.parameters())
     batch_size = run.train.batch_size
     return Cost(
@@ -66,7 +72,7 @@ def estimate(run: RunConfig) -> Cost:
     )
 
 
-def _trace(module: nn.Module, patches: Tensor, run: RunConfig) -> tuple[int, int]:
+def _trace(module: nn.Module, patches: Tensor, run: RunConfig, noise_model: NoiseModel | None) -> tuple[int, int]:
     """Return the FLOPs of a forward pass and the bytes that it keeps for the backward pass."""
     kept: dict[StorageWeakRef, int] = {}
 
@@ -80,7 +86,7 @@ def _trace(module: nn.Module, patches: Tensor, run: RunConfig) -> tuple[int, int
     ):
         prediction = module(patches)
         target = torch.empty_like(prediction.mean)  # (B, C, P, P)
-        compute_loss(prediction, target, run)
+        compute_loss(prediction, target, run, noise_model=noise_model)
     weights = {_memory(parameter) for parameter in module.parameters()}
     return counter.get_total_flops(), sum(size for memory, size in kept.items() if memory not in weights)
 

@@ -17,6 +17,7 @@ from usplit_core.config import RunConfig, TrainConfig
 from usplit_core.data.sampling import Batch
 from usplit_core.errors import UserError
 from usplit_core.models import Network, build
+from usplit_core.models.noise_model import NoiseModel
 from usplit_core.objective import Loss, compute_loss
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -130,7 +131,9 @@ def autocast(run: RunConfig, device: torch.device) -> AbstractContextManager[Any
     return torch.autocast(device.type, dtype, enabled=dtype is not torch.float32)
 
 
-def take_step(learner: Learner, batch: Batch, run: RunConfig, *, epoch: int) -> dict[str, float] | None:
+def take_step(
+    learner: Learner, batch: Batch, run: RunConfig, *, epoch: int, noise_model: NoiseModel | None = None
+) -> dict[str, float] | None:
     """Take one optimiser step on `batch` and return its metrics; None where loss or gradient was not finite.
 
     A step that was not finite leaves weights and batch statistics as they were.
@@ -145,13 +148,15 @@ def take_step(learner: Learner, batch: Batch, run: RunConfig, *, epoch: int) -> 
         Objective and precision.
     epoch
         Complete epochs before this one, for KL annealing.
+    noise_model
+        In units of the target, on the device; where the run asks for one.
     """
     module, optimiser, scaler = learner.module, learner.optimiser, learner.scaler
     statistics_before = [buffer.clone() for buffer in module.buffers()]
     optimiser.zero_grad()
     with autocast(run, learner.device):
         prediction = module(batch.input)
-    loss = compute_loss(prediction, batch.target, run, epoch=epoch)
+    loss = compute_loss(prediction, batch.target, run, epoch=epoch, noise_model=noise_model)
     torch.autograd.backward(scaler.scale(loss.loss))
     scaler.unscale_(optimiser)
     norm = nn.utils.get_total_norm([weight.grad for weight in module.parameters() if weight.grad is not None])

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal
 
-from usplit_core.config import Architecture, Setting, Variant
+from usplit_core.config import Architecture, Variant
 from usplit_core.errors import ConfigError, nearest
+from usplit_core.settings import Setting
 
 Settings = dict[str, Setting]
 

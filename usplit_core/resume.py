@@ -4,9 +4,11 @@ from pathlib import Path
 from typing import Any
 
 from usplit_core.checkpoint import read_progress
-from usplit_core.config import EVALUATION_SECTIONS, RunConfig, flatten
+from usplit_core.config import RunConfig
 from usplit_core.errors import CheckpointError
+from usplit_core.identity import identity
 from usplit_core.progress import Progress, progress_from_json
+from usplit_core.settings import flatten
 
 
 def continue_from(last: Path, best: Path, run: RunConfig) -> tuple[Progress, dict[str, Any]]:
@@ -48,12 +50,13 @@ def unpack(last: Path, saved: dict[str, Any]) -> tuple[Progress, dict[str, Any]]
 
 
 def _check_same_run(last: Path, earlier: RunConfig, run: RunConfig) -> None:
-    """Refuse to continue under other settings; where the images lie and how they will be tiled may change."""
-    before, now = flatten(earlier), flatten(run)
+    """Refuse to continue under other settings; where files lie and how images will be tiled may change."""
+    before, now = identity(earlier), identity(run)
+    was, is_now = flatten(earlier), flatten(run)
     changed = [
-        f"{name} (was {before[name]!r}, now {value!r})"
-        for name, value in now.items()
-        if name != "data.path" and name.partition(".")[0] not in EVALUATION_SECTIONS and before[name] != value
+        f"{name} (was {was[name]!r}, now {is_now[name]!r})"
+        for name in sorted({*before, *now})
+        if before.get(name) != now.get(name)
     ]
     if changed:
         raise CheckpointError(

@@ -38,6 +38,7 @@ from usplit_core.learner import (
     schedule_state,
     take_step,
 )
+from usplit_core.models.noise_model import NoiseModel, in_units, noise_model_of
 from usplit_core.progress import (
     Progress,
     add_cost,
@@ -102,6 +103,7 @@ class _Session(NamedTuple):
     validation: PatchSource
     ranges: tuple[float, ...]
     steps_per_epoch: int
+    noise_model: NoiseModel | None
 
 
 def write_anyway() -> None:
@@ -147,7 +149,7 @@ def fit(
     TrainingDiverged
         After more than ``train.max_skipped_steps`` non-finite steps in a row, or a non-finite validation.
     CheckpointError
-        If `folder` holds another run, or files that cannot be used.
+        If `folder` holds another run, or files that cannot be used, or the noise model cannot be used.
     UserError
         If the device cannot compute what the run asks for, or the validation part cannot be scored.
     """
@@ -187,6 +189,7 @@ def _reports(progress: Progress, run: RunConfig) -> list[EpochReport]:
 def _open_session(parts: Parts, output: _Output, schedule: dict[str, Any], device: torch.device) -> _Session:
     """Bring everything to the device; `schedule` is empty at the start of a training."""
     run = output.record.run
+    noise_model = _noise_model(output.record, device)
     output.may_write()
     output.folder.mkdir(parents=True, exist_ok=True)
     remove_unfinished_writes(output.folder)
@@ -200,7 +203,16 @@ def _open_session(parts: Parts, output: _Output, schedule: dict[str, Any], devic
         load_training(output.folder / LAST, learner.module, learner.optimiser)
         restore_schedule(learner, schedule)
     steps = run.train.steps_per_epoch or training.steps_to_cover(run.model.patch_px, run.train.batch_size)
-    return _Session(run, learner, training, validation, target_ranges(validation, run), steps)
+    return _Session(run, learner, training, validation, target_ranges(validation, run), steps, noise_model)
+
+
+def _noise_model(record: SavedModel, device: torch.device) -> NoiseModel | None:
+    """Return the noise model of the run, where it has one, in units of the targets."""
+    model = noise_model_of(record.run)
+    if model is None:
+        return None
+    mean, deviation = record.statistics.target_mean, record.statistics.target_std
+    return NoiseModel(*(tensor.to(device) for tensor in in_units(model, torch.tensor(mean), torch.tensor(deviation))))
 
 
 def _train(session: _Session, progress: Progress, output: _Output, report: Callable[[EpochReport], None]) -> Progress:
@@ -221,7 +233,7 @@ def _run_epoch(session: _Session, progress: Progress) -> Progress:
     started = perf_counter()
     metrics, progress = _train_epoch(session, progress)
     draw_from(learner.device, run.train.seed, _VALIDATION)
-    metrics |= validate(learner.module, session.validation, run, session.ranges)
+    metrics |= validate(learner.module, session.validation, run, session.ranges, session.noise_model)
     if not all(map(math.isfinite, metrics.values())):
         raise TrainingDiverged(
             f"the validation of epoch {progress.epochs_run + 1} is not finite: lower train.learning_rate, "
@@ -244,7 +256,7 @@ def _train_epoch(session: _Session, progress: Progress) -> tuple[dict[str, float
             run.train.data_order_seed, step, batch_size=run.train.batch_size, patch_px=run.model.patch_px
         )
         draw_from(learner.device, run.train.seed, _TRAINING, step)
-        metrics = take_step(learner, batch, run, epoch=epoch)
+        metrics = take_step(learner, batch, run, epoch=epoch, noise_model=session.noise_model)
         if metrics is None:
             in_a_row += 1
             _check_skipped(in_a_row, step, run)

@@ -14,6 +14,7 @@ from usplit_core.data.sampling import PatchSource
 from usplit_core.errors import DataError
 from usplit_core.learner import autocast
 from usplit_core.models import Network, Prediction
+from usplit_core.models.noise_model import NoiseModel
 from usplit_core.objective import compute_loss
 
 
@@ -40,7 +41,13 @@ def target_ranges(source: PatchSource, run: RunConfig) -> tuple[float, ...]:
     return tuple(ranges)
 
 
-def validate(module: Network, source: PatchSource, run: RunConfig, ranges: tuple[float, ...]) -> dict[str, float]:
+def validate(
+    module: Network,
+    source: PatchSource,
+    run: RunConfig,
+    ranges: tuple[float, ...],
+    noise_model: NoiseModel | None = None,
+) -> dict[str, float]:
     """Return the validation metrics of the network, which is left in evaluation mode.
 
     Posterior samples come from torch's global random numbers.
@@ -55,12 +62,14 @@ def validate(module: Network, source: PatchSource, run: RunConfig, ranges: tuple
         Patch size, batch size, objective and precision.
     ranges
         From `target_ranges`.
+    noise_model
+        In units of the target, on the device; where the run asks for one.
     """
     module.eval()
     loss, patches = 0.0, 0
     squared_error = [0.0] * len(ranges)
     for batch in source.grid_batches(patch_px=run.model.patch_px, batch_size=run.train.batch_size):
-        batch_loss, errors = _score(module, batch.input, batch.target, run)
+        batch_loss, errors = _score(module, batch.input, batch.target, run, noise_model)
         size = len(batch.input)
         patches += size
         loss += size * batch_loss
@@ -74,11 +83,13 @@ def validate(module: Network, source: PatchSource, run: RunConfig, ranges: tuple
 
 
 @torch.no_grad()
-def _score(module: Network, image: Tensor, target: Tensor, run: RunConfig) -> tuple[float, list[float]]:
+def _score(
+    module: Network, image: Tensor, target: Tensor, run: RunConfig, noise_model: NoiseModel | None
+) -> tuple[float, list[float]]:
     """Return the loss without KL divergence, and the mean squared error of each channel."""
     with autocast(run, image.device):
         prediction: Prediction = module(image, with_kl=False)
-    loss = compute_loss(prediction, target, run)
+    loss = compute_loss(prediction, target, run, noise_model=noise_model)
     errors = (prediction.mean.float() - target).square().mean(dim=(0, 2, 3))  # (C,)
     values: list[float] = torch.cat([loss.loss.float().reshape(1), errors]).tolist()
     return values[0], values[1:]

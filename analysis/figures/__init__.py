@@ -9,8 +9,17 @@ from typing import Any, NamedTuple, Protocol
 
 from matplotlib.figure import Figure
 
-from analysis.figures import factors, lc_depth, learning_curves, padding_curves, qualitative
-from analysis.records import MissingRuns, StudyRecord
+from analysis.figures import (
+    calibration,
+    factors,
+    lc_depth,
+    learning_curves,
+    overview,
+    padding_curves,
+    qualitative,
+    seams,
+)
+from analysis.records import MissingRuns, NotVaried, StudyRecord
 from analysis.style import draw_and_save
 
 
@@ -47,6 +56,8 @@ class FigureResult(NamedTuple):
 FIGURES: MappingProxyType[str, FigureModule] = MappingProxyType({
     "qualitative": qualitative,
     "padding_curves": padding_curves,
+    "seams": seams,
+    "calibration": calibration,
     "lc_depth": lc_depth,
     "factors": factors,
     "learning_curves": learning_curves,
@@ -54,13 +65,26 @@ FIGURES: MappingProxyType[str, FigureModule] = MappingProxyType({
 
 
 def draw_figures(record: StudyRecord, folder: Path) -> list[FigureResult]:
-    """Write every figure as ``folder/NAME.png`` and ``folder/NAME.pdf``."""
-    return [_draw_one(name, module, record, folder) for name, module in FIGURES.items()]
+    """Write every figure that the study is about as ``folder/NAME.png`` and ``folder/NAME.pdf``."""
+    results = [_draw_one(name, module, record, folder) for name, module in FIGURES.items()]
+    return [result for result in results if result is not None]
 
 
-def _draw_one(name: str, module: FigureModule, record: StudyRecord, folder: Path) -> FigureResult:
+def draw_overview(path: Path, folder: Path) -> FigureResult:
+    """Write the overview that lies at `path` as ``folder/overview.png`` and ``folder/overview.pdf``."""
+    data = overview.load(path)
+    width_mm, height_mm = overview.size_mm(data)
+    files = draw_and_save(
+        lambda figure: overview.draw(data, figure), width_mm=width_mm, height_mm=height_mm, stem=folder / "overview"
+    )
+    return FigureResult("overview", overview.TITLE, overview.caption(data), files.png, files.pdf, "")
+
+
+def _draw_one(name: str, module: FigureModule, record: StudyRecord, folder: Path) -> FigureResult | None:
     try:
         data = module.data(record)
+    except NotVaried:
+        return None
     except MissingRuns as missing:
         return FigureResult(name, module.TITLE, "", None, None, str(missing))
     width_mm, height_mm = module.size_mm(data)

@@ -12,7 +12,7 @@ from analysis.records import Settings, StudyRecord
 from analysis.selection import axis_label, describe, format_value, is_number, is_sampled, levels
 from analysis.statistics import FEW, Group, Summary, group
 from analysis.style import FAINT, PALETTE, colour, mark_levels, marker
-from usplit_core.config import Setting
+from usplit_core.settings import Setting
 from usplit_core.vocabulary import Metric
 
 #: More curves than colours cannot be told apart.

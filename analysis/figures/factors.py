@@ -16,7 +16,7 @@ from analysis.figures.curves import (
     what_bars_mean,
     what_is_missing,
 )
-from analysis.records import MissingRuns, StudyRecord
+from analysis.records import MissingRuns, NotVaried, StudyRecord
 from analysis.selection import (
     describe_tiling,
     headline,
@@ -56,12 +56,12 @@ def data(record: StudyRecord) -> FactorPanels:
 
     Raises
     ------
-    MissingRuns
+    NotVaried
         If no such factor varies.
     """
     names = [name for name in train_factors(record) if name != "model.lc_depth"]
     if not names:
-        raise MissingRuns(how_to_add(record, "a train factor other than model.lc_depth", kind="train"))
+        raise NotVaried(how_to_add(record, "a train factor other than model.lc_depth", kind="train"))
     return panels_of(record, names)
 
 

@@ -10,7 +10,7 @@ from analysis.figures.curves import legend_columns
 from analysis.records import MissingRuns, Point, StudyRecord
 from analysis.selection import cells, describe, how_to_run, metric_label, pick, train_factors
 from analysis.style import COLUMN_MM, PAGE_MM, PALETTE, colour
-from usplit_core.config import Setting
+from usplit_core.settings import Setting
 from usplit_core.vocabulary import MONITOR, Metric
 
 TITLE = "Learning curves"

@@ -49,7 +49,11 @@ def data(record: StudyRecord) -> PaddingCurves:
     MissingRuns
         If fewer than two paddings were evaluated.
     """
-    metric = headline(record)
+    return curves_of(record, headline(record))
+
+
+def curves_of(record: StudyRecord, metric: Metric) -> PaddingCurves:
+    """Return the values of a metric by padding; see `data`."""
     if _FACTOR not in evaluation_factors(record):
         raise MissingRuns(how_to_add(record, _FACTOR, kind="evaluation"))
     others = [name for name in evaluation_factors(record) if name not in (_FACTOR, "tiling.mode")]

@@ -28,7 +28,7 @@ from analysis.selection import (
 )
 from analysis.statistics import group
 from analysis.style import PAGE_MM, PALETTE
-from usplit_core.config import Setting
+from usplit_core.settings import Setting
 
 TITLE = "Sample split images"
 _INKS = {"target": PALETTE[5], "prediction": PALETTE[4]}
@@ -83,7 +83,7 @@ def data(record: StudyRecord) -> Qualitative:
     return Qualitative(
         input=first.input,
         target=first.target,
-        channels=_channel_names(first_row, len(first.target)),
+        channels=first.channels or _channel_names(first_row, len(first.target)),
         columns=tuple(
             _column(describe(levels) or "prediction", sample)
             for levels, _, sample in found
@@ -172,7 +172,10 @@ def _centre(sample: Sample) -> Sample:
     height, width = sample.input.shape
     rows, columns = min(height, round(width * _LONGEST)), min(width, round(height * _LONGEST))
     top, left = (height - rows) // 2, (width - columns) // 2
-    return Sample(*(image[..., top : top + rows, left : left + columns] for image in sample))
+    window = (..., slice(top, top + rows), slice(left, left + columns))
+    return sample._replace(
+        input=sample.input[window], prediction=sample.prediction[window], target=sample.target[window]
+    )
 
 
 def _column(label: str, sample: Sample) -> Column:

@@ -21,9 +21,8 @@ def figures_command(study: str, store: Path, out: Path | None) -> None:
 
     places = existing_store(store)
     record = read_record(places, study)
-    folder = out if out is not None else places.study_folder(study)
     where = {"Everything": str(places.root), "Dashboard": f"usplit dashboard --store {store}"}
-    report, figures = draw_and_report(record, folder, where, notes=[])
+    report, figures = draw_and_report(record, places, where, out)
     console = Console()
     for figure in figures:
         text = f"{figure.name}: {figure.missing}" if figure.missing else f"{figure.name}: {figure.png}"

@@ -53,30 +53,28 @@ def _say_what_was_done(console: Console, outcome: StudyOutcome) -> None:
 
 
 def _show_results(console: Console, prepared: PreparedStudy, store: Store, store_option: Path) -> None:
-    from study.commands.results import draw_and_report, keep_best, read_record, table_text
+    from study.commands.best import keep_best
+    from study.commands.results import draw_and_report, read_record, table_text
 
     name = prepared.study.name
-    folder = store.study_folder(name)
     record = read_record(store, name)
     best = keep_best(prepared, record, store)
-    places = {
-        "Everything": str(store.root),
-        "Dashboard": f"usplit dashboard --store {store_option}",
-    }
+    places = {"Everything": str(store.root), "Dashboard": f"usplit dashboard --store {store_option}"}
     if best is not None:
         places |= {
             f"Best model ({best.label})": str(best.model),
+            "Superimposed image": str(best.superimposed),
             "Split image, for ImageJ": str(best.split),
             "Split your own image": f"usplit predict {best.model} IMAGE.tif",
         }
-    report, figures = draw_and_report(record, folder, places, notes=[])
+    report, figures = draw_and_report(record, store, places)
     console.print()
     console.print(table_text(record), highlight=False, markup=False, soft_wrap=True)
     console.print()
     for figure in figures:
         if figure.missing:
             console.print(f"figure {figure.name}: {figure.missing}", highlight=False, markup=False, soft_wrap=True)
-    shown = {"Report": str(report), "Figures": str(folder / "figures"), **places}
+    shown = {"Report": str(report), "Figures": str(store.study_folder(name) / "figures"), **places}
     width = max(map(len, shown))
     for what, where in shown.items():
         console.print(f"{what:<{width}}  {where}", highlight=False, markup=False, soft_wrap=True)

@@ -21,7 +21,7 @@ def study_from(space: str, settings: list[str], name: str | None) -> Study:
         If the file or a setting is wrong.
     """
     study = load_space(space)
-    changes = dict(_pair(text) for text in settings)
+    changes = dict(parse_pair(text) for text in settings)
     changed = override(study, changes) if changes else study
     if name is not None:
         return replace(changed, name=name)
@@ -31,7 +31,14 @@ def study_from(space: str, settings: list[str], name: str | None) -> Study:
     return replace(changed, name=f"{study.name}-{digest}")
 
 
-def _pair(text: str) -> tuple[str, str]:
+def parse_pair(text: str) -> tuple[str, str]:
+    """Return name and value of a ``--set NAME=VALUE``.
+
+    Raises
+    ------
+    SpaceError
+        If there is no ``=``, or no name before it.
+    """
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
         raise SpaceError(f"--set {text}: write NAME=VALUE, such as --set model.lc_depth=0,2,4")

@@ -6,10 +6,20 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from analysis.figures import FIGURES, draw_figures, factors, lc_depth, learning_curves, padding_curves, qualitative
+from analysis.figures import (
+    FIGURES,
+    calibration,
+    draw_figures,
+    factors,
+    lc_depth,
+    learning_curves,
+    padding_curves,
+    qualitative,
+    seams,
+)
 from analysis.figures.curves import MOST_CURVES, Curve, CurvePoint, keep_best
 from analysis.figures.qualitative import scale_invariant_psnr
-from analysis.records import MissingRuns, Sample, Settings, StudyRecord
+from analysis.records import MissingRuns, NotVaried, Sample, Settings, StudyRecord
 from analysis.statistics import summarise
 from tests.analysis.tiny_study import EPOCHS
 from usplit_core.vocabulary import HEADLINE
@@ -114,9 +124,8 @@ def test_sample_images_of_one_model_show_its_tilings(record: StudyRecord) -> Non
 
 def test_a_strip_is_shown_and_scored_by_its_middle(record: StudyRecord) -> None:
     image = np.random.default_rng(0).normal(size=(2, 40, 30))
-    strip = Sample(
-        *(np.pad(part, [(0, 0)] * (part.ndim - 2) + [(60, 60), (0, 0)]) for part in (image[0], image, image))
-    )
+    tall = np.pad(image, [(0, 0), (60, 60), (0, 0)])
+    strip = Sample(tall[0], tall, tall)
     data = qualitative.data(
         record._replace(evaluations=tuple(row._replace(sample=lambda: strip) for row in record.evaluations))
     )
@@ -142,12 +151,46 @@ def test_more_curves_than_colours_are_cut_to_the_best() -> None:
 
 def test_figures_are_written_as_png_and_pdf(record: StudyRecord, tmp_path: Path) -> None:
     results = draw_figures(record, tmp_path)
-    assert [result.name for result in results] == list(FIGURES)
+    assert [result.name for result in results] == [name for name in FIGURES if name != "factors"]
     drawn = [result for result in results if result.png and result.pdf]
-    assert [result.name for result in results if result not in drawn] == ["factors"]
+    assert drawn == results
     assert {path.name for path in tmp_path.iterdir()} == {f"{r.name}.{end}" for r in drawn for end in ("png", "pdf")}
     assert all(result.png and result.png.read_bytes().startswith(b"\x89PNG") for result in drawn)
     assert all(result.pdf and b"/FontFile2" in result.pdf.read_bytes() for result in drawn)
+
+
+def test_seams_are_shown_by_padding(record: StudyRecord) -> None:
+    data = seams.data(record)
+    assert data.metric.key == "test/seam_gradient_ratio"
+    assert [panel.mode for panel in data.panels] == ["inner", "outer"]
+    assert [point.summary.mean for point in data.panels[0].curves[0].points] == pytest.approx([1.505, 1.205])
+    figure = Figure()
+    seams.draw(data, figure)
+    assert [np.asarray(ax.lines[-1].get_ydata()).tolist() for ax in figure.axes] == [[1, 1], [1, 1]]
+    assert "no seam is seen" in seams.caption(data)
+
+
+def test_seams_of_one_padding_are_no_figure(record: StudyRecord) -> None:
+    one = tuple(row for row in record.evaluations if row.settings["tiling.padding_px"] == 0)
+    with pytest.raises(NotVaried):
+        seams.data(record._replace(evaluations=one))
+
+
+def test_calibration_shows_the_lowest_seed_of_every_model_at_one_tiling(record: StudyRecord) -> None:
+    data = calibration.data(record)
+    assert (data.tiling, data.seed) == ("inner tiling, 0 px padding", 0)
+    assert [panel.channel for panel in data.panels] == ["channel 0", "channel 1"]
+    assert [curve.label for curve in data.panels[1].curves] == ["LC depth 0", "LC depth 2"]
+    calibrated, too_sure = data.panels[0].curves
+    assert calibrated.error == pytest.approx(calibrated.deviation)
+    assert too_sure.error == pytest.approx([3 * deviation for deviation in too_sure.deviation])
+    assert "seed 0" in calibration.caption(data)
+
+
+def test_single_predictions_have_no_calibration(record: StudyRecord) -> None:
+    single = tuple(row._replace(metrics={"test/ssim": 0.9}) for row in record.evaluations)
+    with pytest.raises(NotVaried):
+        calibration.data(record._replace(evaluations=single))
 
 
 def test_an_empty_study_fails_no_figure_and_says_what_to_run(record: StudyRecord, tmp_path: Path) -> None:

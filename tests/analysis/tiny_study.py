@@ -10,7 +10,7 @@ from mlflow.entities import Metric, Param, RunTag
 from mlflow.tracking import MlflowClient
 from numpy.typing import NDArray
 
-from usplit_core.config import flatten, format_setting, resolve
+from usplit_core.settings import flatten, format_setting, resolve
 
 STUDY = "tiny-lc-depth"
 QUESTION = "Does lateral context help, and does padding matter less with it?"
@@ -52,6 +52,11 @@ def score_db(lc_depth: int, seed: int, mode: str, padding_px: int, frame: int = 
     return 30.0 + lc_depth + 0.2 * seed + 0.05 * seed * lc_depth + gain - 0.05 * (mode == "outer") + 0.5 * (frame - 1)
 
 
+def seam_ratio(lc_depth: int, seed: int, mode: str, padding_px: int) -> float:
+    """Return how visible the tiny study pretends its seams to be."""
+    return 1.5 - 0.2 * (lc_depth > 0) - 0.3 * (padding_px > 0) + 0.01 * seed + 0.1 * (mode == "outer")
+
+
 def _settings(lc_depth: int, seed: int) -> dict[str, Any]:
     variant = "regular" if lc_depth else "vanilla"
     run = resolve({
@@ -90,12 +95,14 @@ def _write_evaluation(writer: _Writer, tags: dict[str, str], settings: dict[str,
         Metric("test/scale_invariant_psnr_db", score_db(*where), 0, 0),
         Metric("test/psnr_db", score_db(*where) - 1, 0, 0),
         Metric("test/ssim", 0.9, 0, 0),
+        Metric("test/seam_gradient_ratio", seam_ratio(*where), 0, 0),
+        Metric("test/calibration_error", 0.2, 0, 0),
     ]
     run = writer.run("evaluation", {**tags, "usplit.state": "finished"}, settings, metrics)
     frames, sample = writer.folder / "frames.json", writer.folder / "sample.npz"
     frames.write_text(json.dumps(rows), encoding="utf-8")
     arrays = _sample(settings["model.lc_depth"])
-    np.savez(sample, input=arrays["input"], prediction=arrays["prediction"], target=arrays["target"])
+    np.savez(sample, allow_pickle=False, **arrays)
     for path in (frames, sample):
         writer.client.log_artifact(run, str(path))
     writer.client.set_terminated(run)
@@ -105,7 +112,14 @@ def _sample(lc_depth: int) -> dict[str, NDArray[Any]]:
     y, x = np.mgrid[0:64, 0:96] / 8
     target = np.stack([100 + 80 * np.sin(x + y), 300 + 250 * np.cos(x) * np.sin(0.7 * y)]).astype(np.float32)
     noise = np.random.default_rng(lc_depth).normal(size=target.shape).astype(np.float32)
-    return {"input": target.mean(axis=0), "target": target, "prediction": target + 40 / (1 + lc_depth) * noise}
+    deviation = np.linspace(0.1, 0.5, 30)
+    calibration = np.stack([np.full(30, 100), deviation, (1 + lc_depth) * deviation], axis=1)
+    return {
+        "input": target.mean(axis=0),
+        "target": target,
+        "prediction": target + 40 / (1 + lc_depth) * noise,
+        "calibration": np.stack([calibration, calibration]),
+    }
 
 
 def write_study(folder: Path) -> TinyStore:

@@ -31,7 +31,7 @@ STUDY = Study(
     name="small",
     question="Does a small study run?",
     base={{
-        "data.path": {path!r},
+        "data.path": {path!r}, "data.channels": (0, 1),
         "model.patch_px": 16, "model.depth": 2, "model.filters": 4, "model.latent_channels": 4,
         "train.epochs": 2, "train.steps_per_epoch": 2, "train.batch_size": 2,
     }},

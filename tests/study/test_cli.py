@@ -11,7 +11,7 @@ import tifffile
 
 from study.__main__ import main
 
-COMMANDS = ("run", "plan", "status", "figures", "predict", "dashboard")
+COMMANDS = ("run", "plan", "status", "figures", "predict", "import", "dashboard")
 
 
 def usplit(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:

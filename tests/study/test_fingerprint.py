@@ -5,12 +5,13 @@ from typing import Any
 import pytest
 
 from study.fingerprint import cell, evaluation_key, fingerprint
-from usplit_core.config import resolve
+from usplit_core.identity import identity
+from usplit_core.settings import resolve
 
 BASE = {"data.path": "cells.tif"}
 
 
-def identity(content: str = "content", **settings: Any) -> str:
+def identify(content: str = "content", **settings: Any) -> str:
     return fingerprint(resolve(BASE | {name.replace("__", "."): value for name, value in settings.items()}), content)
 
 
@@ -18,7 +19,7 @@ def identity(content: str = "content", **settings: Any) -> str:
     "change", [{"model__lc_depth": 2}, {"train__seed": 1}, {"data__clip_quantile": 0.9}, {"objective__kl_weight": 2.0}]
 )
 def test_what_can_change_a_result_changes_the_fingerprint(change: dict[str, Any]) -> None:
-    assert identity(**change) != identity()
+    assert identify(**change) != identify()
 
 
 @pytest.mark.parametrize(
@@ -33,11 +34,18 @@ def test_what_can_change_a_result_changes_the_fingerprint(change: dict[str, Any]
     ],
 )
 def test_what_cannot_change_a_result_does_not(change: dict[str, Any]) -> None:
-    assert identity(**change) == identity()
+    assert identify(**change) == identify()
+
+
+def test_only_what_differs_from_its_default_counts() -> None:
+    """So a setting that a later version adds leaves the trials of earlier ones what they were."""
+    stated = identity(resolve(BASE | {"train.epochs": 200, "data.clip_quantile": 0.9}))
+    assert stated["data.clip_quantile"] == 0.9
+    assert "train.epochs" not in stated
 
 
 def test_other_pixels_are_another_trial() -> None:
-    assert identity("other content") != identity()
+    assert identify("other content") != identify()
 
 
 def test_replicates_share_their_cell() -> None:
@@ -53,4 +61,16 @@ def test_tilings_have_names_of_their_own() -> None:
         for padding in (8, 16)
         for samples in (1, 10)
     ]
-    assert len({evaluation_key(tiling) for tiling in tilings}) == 8
+    tilings += [
+        resolve(BASE | {f"tiling.{name}": value for name, value in changes.items()}).tiling
+        for changes in (
+            {"mode": "sliding"},
+            {"mode": "sliding", "stride_px": 4},
+            {"mode": "sliding", "stride_px": 8},
+            {"border": "shift"},
+            {"border": "reflect"},
+            {"remainder": "left_out"},
+        )
+    ]
+    assert len({evaluation_key(tiling) for tiling in tilings}) == 14
+    assert evaluation_key(tilings[0]) == "inner-8px-1"

@@ -51,7 +51,7 @@ def test_a_study_runs_once_and_answers_again_from_its_store(space: Path, tmp_pat
     assert {path: path.stat().st_mtime_ns for path in store.glob("trials/*/*.safetensors")} == models
     assert count_runs(store) == {"trial": 8, "evaluation": 24, "cell": 12}
 
-    image = folder / "superimposed.tif"
+    image = folder / "best_superimposed.tif"
     split = usplit("predict", folder / "best.safetensors", image, "--padding", 4, "--out", tmp_path / "out")
     assert split.returncode == 0, split.stdout + split.stderr
-    assert (tmp_path / "out" / "superimposed_split.tif").exists()
+    assert (tmp_path / "out" / "best_superimposed_split.tif").exists()

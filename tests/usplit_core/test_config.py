@@ -5,17 +5,9 @@ from typing import Any
 
 import pytest
 
-from usplit_core.config import (
-    SETTINGS,
-    check_tiling,
-    flatten,
-    format_setting,
-    parse_setting,
-    resolve,
-    to_json,
-    validate,
-)
+from usplit_core.config import check_tiling
 from usplit_core.errors import ConfigError
+from usplit_core.settings import SETTINGS, flatten, format_setting, parse_setting, resolve, to_json, validate
 from usplit_core.variants import DEFAULTS
 
 IMAGES = {"data.path": "cells.tif"}

@@ -5,10 +5,10 @@ import torch
 from torch import Tensor
 
 from tests.usplit_core.trainings import tiny_run
-from usplit_core.config import resolve
 from usplit_core.cost import estimate, measure_cost, reset_peak_memory
 from usplit_core.models import build
 from usplit_core.objective import compute_loss
+from usplit_core.settings import resolve
 
 
 @pytest.mark.parametrize(

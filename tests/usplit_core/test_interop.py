@@ -67,3 +67,34 @@ def test_missing_and_unknown_tensors_are_named_and_nothing_is_loaded() -> None:
 def test_a_network_of_another_variant_is_refused() -> None:
     with pytest.raises(CheckpointError, match="architecture, variant and sizes"):
         load_original_state_dict(network("hvae", "regular"), original("deep"))
+
+
+def convolution_names(prefix: str, norm: bool) -> list[str]:
+    """Return the names of one of the authors' convolutions in BraveNet, a sequence of convolution, ReLU, norm."""
+    names = [f"{prefix}.0.weight", f"{prefix}.0.bias"]
+    statistics = ("weight", "bias", "running_mean", "running_var")
+    return names + ([f"{prefix}.2.{name}" for name in statistics] if norm else [])
+
+
+def test_bravenet_takes_every_tensor_of_the_authors() -> None:
+    model = network("bravenet", "regular")
+    shapes = [tuple(tensor.shape) for name, tensor in model.state_dict().items() if "num_batches" not in name]
+    names = [f"{norm}.{name}" for norm in ("input_bn", "lowres_input_bn") for name in ("weight", "bias")]
+    names += [f"{norm}.running_{name}" for norm in ("input_bn", "lowres_input_bn") for name in ("mean", "var")]
+    paths = [("bottom_up_layers", 4), ("lowres_bottom_up_layers", 4), ("top_down_layers", 3)]
+    for path, levels in paths:
+        for level in range(levels):
+            for step in (0, 1):
+                names += convolution_names(f"{path}.{level}.{step}", norm=True)
+    for path in (
+        "merge_block.0",
+        "merge_block.1",
+        "output_branch",
+        "lowres_output_branches.0",
+        "lowres_output_branches.1",
+    ):
+        names += convolution_names(path, norm=False)
+    assert len(names) == len(shapes)
+    with pytest.raises(CheckpointError, match="another shape"):
+        # Every name is known: what is refused is the one shape that all of them have here.
+        load_original_state_dict(model, {f"model.{name}": torch.zeros(0) for name in names})

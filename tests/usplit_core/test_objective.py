@@ -3,17 +3,19 @@ import torch
 from torch import Tensor
 
 from tests.usplit_core.models.networks import image
-from usplit_core.config import RunConfig, resolve
+from usplit_core.config import RunConfig
 from usplit_core.errors import ConfigError
 from usplit_core.models import Prediction, build
 from usplit_core.models.latent import Gaussian, Latent
 from usplit_core.models.noise_model import NoiseModel
 from usplit_core.objective import compute_loss, kl_weight
+from usplit_core.settings import resolve
 
 
-def run_config(architecture: str = "hvae", **objective: object) -> RunConfig:
+def run_config(architecture: str = "hvae", *, log_variance: str = "pixelwise", **objective: object) -> RunConfig:
     settings = {f"objective.{name}": value for name, value in objective.items()}
-    return resolve({"data.path": "none.tif", "model.architecture": architecture, **settings})
+    model = {"model.architecture": architecture, "model.log_variance": log_variance}
+    return resolve({"data.path": "none.tif", **model, **settings})
 
 
 def latent(size_px: int, mean: Tensor) -> Latent:
@@ -64,7 +66,7 @@ def test_free_bits_hold_for_each_level_and_image() -> None:
 
 
 def test_noise_model_replaces_the_gaussian() -> None:
-    config = run_config(likelihood="noise_model", noise_model_path="noise.safetensors")
+    config = run_config(log_variance="none", likelihood="noise_model", noise_model_path="noise.safetensors")
     zeros = torch.zeros(2, 1, 1)
     model = NoiseModel(zeros, zeros, zeros, low=-torch.ones(2), high=torch.zeros(2))  # deviation 1: range 1, exp(0)
     loss = compute_loss(prediction(), TARGET, config, noise_model=model)

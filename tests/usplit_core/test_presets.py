@@ -5,9 +5,10 @@ from typing import get_args
 
 import pytest
 
-from usplit_core.config import Architecture, Variant, resolve
+from usplit_core.config import Architecture, Variant
 from usplit_core.errors import ConfigError
 from usplit_core.presets import DATA_SETS, paper
+from usplit_core.settings import resolve
 from usplit_core.variants import DEFAULTS
 
 

@@ -23,7 +23,7 @@ class Lookup(Network):
     def encode(self, input: Tensor) -> tuple[Tensor, ...]:
         return (input,)
 
-    def decode(self, maps: Any, *, latents: Any = None, with_kl: bool = True) -> Prediction:
+    def decode(self, maps: Any, *, latents: Any = None, with_kl: bool = True, margin_px: int = 0) -> Prediction:
         return Prediction(maps[0])
 
 

@@ -11,11 +11,12 @@ from torch import Tensor
 
 from usplit_core import learner, training
 from usplit_core.checkpoint import load_model
-from usplit_core.config import RunConfig, resolve
+from usplit_core.config import RunConfig
 from usplit_core.data.mixing import Statistics, fit_statistics
 from usplit_core.data.splits import Parts, split
 from usplit_core.models import Prediction
 from usplit_core.objective import Loss, compute_loss
+from usplit_core.settings import resolve
 from usplit_core.training import EpochReport, FitResult, StopTraining, fit
 
 _TINY: dict[str, Any] = {
@@ -88,8 +89,8 @@ def lose(monkeypatch: pytest.MonkeyPatch, broken: Callable[[int, Loss], Loss]) -
     """Let `broken` change the loss of each training step, counted from 0."""
     steps = iter(range(10_000))
 
-    def changed(prediction: Prediction, target: Tensor, config: RunConfig, *, epoch: int) -> Loss:
-        return broken(next(steps), compute_loss(prediction, target, config, epoch=epoch))
+    def changed(prediction: Prediction, target: Tensor, config: RunConfig, **arguments: Any) -> Loss:
+        return broken(next(steps), compute_loss(prediction, target, config, **arguments))
 
     monkeypatch.setattr(learner, "compute_loss", changed)
 

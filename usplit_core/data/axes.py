@@ -36,15 +36,19 @@ def arrange(pixels: NDArray[Any], file_axes: str, *, axes: str | None, single: b
     DataError
         If the axes contradict the shape, or are not stated and cannot be told from it.
     """
-    if axes is None:
-        letters = _name_axes(pixels.shape, file_axes, single=single, where=where)
-    else:
-        letters = _check_axes(pixels.shape, axes, where)
+    letters = name_axes(pixels.shape, file_axes, axes=axes, single=single, where=where)
     groups = [[at for at, letter in enumerate(letters) if letter in kind] for kind in (FRAME_AXES, CHANNEL_AXES)]
     frames, channels = (math.prod(pixels.shape[at] for at in group) for group in groups)
     height, width = letters.index("Y"), letters.index("X")
     ordered = pixels.transpose(*groups[0], *groups[1], height, width)
     return ordered.reshape(frames, channels, pixels.shape[height], pixels.shape[width])
+
+
+def name_axes(shape: tuple[int, ...], file_axes: str, *, axes: str | None, single: bool, where: str) -> str:
+    """Return a letter for each axis of a file; parameters and errors as in `arrange`."""
+    if axes is None:
+        return _name_axes(shape, file_axes, single=single, where=where)
+    return _check_axes(shape, axes, where)
 
 
 def _check_axes(shape: tuple[int, ...], axes: str, where: str) -> str:

@@ -5,6 +5,8 @@ import importlib.util
 import logging
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
@@ -47,20 +49,41 @@ def read_file(path: Path, *, axes_wanted: int | None = None) -> Stack:
         If the format is none of ours or the file is damaged.
     """
     suffix = path.suffix.lower()
-    try:
+    with readable(path):
         if suffix in TIFF_SUFFIXES:
-            return _read_tiff(path, axes_wanted)
+            return _read_series(path, axes_wanted)
         if suffix in (".npy", ".npz"):
             return _read_numpy(path)
         if suffix == ".zarr":
             return _read_zarr(path)
+    raise DataError(f"{path} is of no format that is read here: use one of {', '.join(SUFFIXES)}")
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turn whatever reading a damaged file raises or logs into one message.
+
+    Raises
+    ------
+    DataError
+        If the file is damaged.
+    """
+    complaints = _Complaints()
+    logger = logging.getLogger("tifffile")
+    logger.addHandler(complaints)
+    try:
+        yield
     except DataError:
         raise
     except (tifffile.TiffFileError, zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, KeyError) as error:
         raise DataError(
-            f"{path} cannot be read as {suffix} ({error}): open it in an image viewer and save it as TIFF again"
+            f"{path} cannot be read as {path.suffix.lower()} ({error}): "
+            "open it in an image viewer and save it as TIFF again"
         ) from error
-    raise DataError(f"{path} is of no format that is read here: use one of {', '.join(SUFFIXES)}")
+    finally:
+        logger.removeHandler(complaints)
+    if complaints.messages:
+        raise DataError(f"{path} is damaged or incomplete ({complaints.messages[0]}): copy it again from its source")
 
 
 class _Complaints(logging.Handler):
@@ -72,19 +95,6 @@ class _Complaints(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self.messages.append(record.getMessage())
-
-
-def _read_tiff(path: Path, axes_wanted: int | None) -> Stack:
-    complaints = _Complaints()
-    logger = logging.getLogger("tifffile")
-    logger.addHandler(complaints)
-    try:
-        stack = _read_series(path, axes_wanted)
-    finally:
-        logger.removeHandler(complaints)
-    if complaints.messages:
-        raise DataError(f"{path} is damaged or incomplete ({complaints.messages[0]}): copy it again from its source")
-    return stack
 
 
 def _read_series(path: Path, axes_wanted: int | None) -> Stack:
@@ -101,11 +111,11 @@ def _read_series(path: Path, axes_wanted: int | None) -> Stack:
         else:
             pixels = np.stack([one.asarray(squeeze=squeeze) for one in series])
             axes = "N" + axes
-        names, pixel_size = _describe_tiff(file)
+        names, pixel_size = describe_tiff(file)
     return Stack(pixels, axes, names, pixel_size)
 
 
-def _describe_tiff(file: tifffile.TiffFile) -> tuple[tuple[str, ...], tuple[float, float] | None]:
+def describe_tiff(file: tifffile.TiffFile) -> tuple[tuple[str, ...], tuple[float, float] | None]:
     """Return channel names and pixel size as OME or ImageJ write them."""
     if file.ome_metadata:
         return _describe_ome(file.ome_metadata)

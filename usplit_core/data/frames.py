@@ -7,8 +7,9 @@ where that is safe. Time and depth fold into N: each plane is a frame.
 
 import hashlib
 import os
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import tifffile
@@ -57,7 +58,7 @@ def read_frames(
         frames = _read(path, axes, single=False)
         where = path
     chosen = _choose(frames, channels, where)
-    _check_pixels(chosen.pixels, where)
+    check_pixels(chosen.pixels, where)
     return chosen
 
 
@@ -71,12 +72,17 @@ def read_image(path: str, *, axes: str | None = None) -> Frames:
     """
     frames = _read(path, axes, single=True)
     if frames.pixels.shape[1] != 1:
-        raise DataError(
-            f"{path} has {frames.pixels.shape[1]} channels, but a superimposed image has one: save that channel as its "
-            "own file, or set the axes if what was taken for channels is something else"
-        )
-    _check_pixels(frames.pixels, path)
+        refuse_channels(path, frames.pixels.shape[1])
+    check_pixels(frames.pixels, path)
     return frames
+
+
+def refuse_channels(where: str, count: int) -> NoReturn:
+    """Raise the error for a superimposed image that has several channels."""
+    raise DataError(
+        f"{where} has {count} channels, but a superimposed image has one: save that channel as its "
+        "own file, or set the axes if what was taken for channels is something else"
+    )
 
 
 def write_tiff(
@@ -111,7 +117,8 @@ def write_tiff(
         tifffile.imwrite(temporary, stack, imagej=True, resolution=resolution, metadata=metadata)
         temporary.replace(path)
     except (OSError, ValueError) as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
         raise OutputError(f"{path} cannot be written ({error}): choose a folder that exists and has room") from error
 
 
@@ -132,7 +139,7 @@ def _read(name: str, axes: str | None, *, single: bool) -> Frames:
         pixels, channel_names = generate(name.removeprefix(SYNTHETIC_PREFIX))
         return Frames(pixels, channel_names, None)
     path = locate(name)
-    files = _tiff_files(path) if path.is_dir() and path.suffix.lower() != ".zarr" else [path]
+    files = tiff_files(path) if path.is_dir() and path.suffix.lower() != ".zarr" else [path]
     parts = [_read_one(file, axes, single=single) for file in files]
     for file, part in zip(files, parts, strict=True):
         if part.pixels.shape[1:] != parts[0].pixels.shape[1:] or part.pixels.dtype != parts[0].pixels.dtype:
@@ -171,7 +178,14 @@ def _read_one_file_a_channel(names: tuple[str, ...], axes: str | None) -> Frames
     return Frames(pixels, tuple(Path(name).name.split(".")[0] for name in names), parts[0].pixel_size_um)
 
 
-def _tiff_files(folder: Path) -> list[Path]:
+def tiff_files(folder: Path) -> list[Path]:
+    """Return the TIFF files of a folder in order of their names.
+
+    Raises
+    ------
+    DataError
+        If it holds none.
+    """
     files = sorted(entry for entry in folder.iterdir() if entry.suffix.lower() in TIFF_SUFFIXES)
     if not files:
         raise DataError(
@@ -211,7 +225,14 @@ def _channel_index(channel: int | str, names: tuple[str, ...], where: str) -> in
     )
 
 
-def _check_pixels(pixels: NDArray[Any], where: str) -> None:
+def check_pixels(pixels: NDArray[Any], where: str) -> None:
+    """Refuse pixels (N, C, Y, X) that are no finite real numbers, or none at all.
+
+    Raises
+    ------
+    DataError
+        With the first bad pixel.
+    """
     if pixels.dtype.kind not in "iuf":
         raise DataError(
             f"{where} holds {pixels.dtype} pixels, but intensities are integers or real numbers: "

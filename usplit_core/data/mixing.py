@@ -86,13 +86,24 @@ def remove_background(pixels: NDArray[Any], quantile: float) -> NDArray[Any]:
     """
     if quantile == 0:
         return pixels
-    background = np.quantile(pixels, quantile, axis=(-2, -1), keepdims=True)
+    return subtract_background(pixels, np.quantile(pixels, quantile, axis=(-2, -1), keepdims=True))
+
+
+def subtract_background(pixels: NDArray[Any], background: NDArray[Any]) -> NDArray[Any]:
+    """Subtract background values that fit the shape of the pixels, cut to integers for integer pixels."""
     if np.issubdtype(pixels.dtype, np.integer):
         signed = np.int32 if pixels.dtype.itemsize <= 2 else np.int64
         integers: NDArray[Any] = pixels.astype(signed) - background.astype(signed)
         return integers
     reals: NDArray[Any] = pixels - background.astype(pixels.dtype)
     return reals
+
+
+def superimposed_statistics(statistics: Statistics) -> Statistics:
+    """Return the statistics for images that are superimposed already: one channel, as bright as an input can be."""
+    pairs = zip(statistics.weights, statistics.clip, strict=True)
+    brightest = sum(weight * clip for weight, clip in pairs if weight)
+    return statistics._replace(clip=(brightest,), weights=(1.0,))
 
 
 def prepare(pixels: NDArray[Any], statistics: Statistics) -> NDArray[np.float32]:

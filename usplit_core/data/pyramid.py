@@ -6,6 +6,7 @@ a frame: its structure channels, or 1 for the superimposed image.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -133,11 +134,11 @@ def cut(
         offset = _margin(index, size_px, outside_px) - size_px // 2
         rows = ((top + size_px // 2) >> index) + offset
         columns = ((left + size_px // 2) >> index) + offset
-        windows.append(_cut_level(level, frame, rows, columns, size_px))
+        windows.append(cut_level(level, frame, rows, columns, size_px))
     return windows
 
 
-def _cut_level(level: Tensor, frame: Tensor, top: Tensor, left: Tensor, size_px: int) -> Tensor:
+def cut_level(level: Tensor, frame: Tensor, top: Tensor, left: Tensor, size_px: int) -> Tensor:
     """Return windows (B, K, P, P) that lie inside a level (N, K, Y, X)."""
     _, images, height, width = level.shape
     # All windows as one overlapping view, whose first axis is the place of a window's first pixel in
@@ -163,12 +164,12 @@ def _pad(level: Tensor, margin: int, border: Border) -> Tensor:
         return level.contiguous()
     if border == "constant":
         return torch.nn.functional.pad(level, (margin,) * 4)
-    rows = _reflect(torch.arange(-margin, level.shape[-2] + margin, device=level.device), level.shape[-2])
-    columns = _reflect(torch.arange(-margin, level.shape[-1] + margin, device=level.device), level.shape[-1])
+    rows = reflect(torch.arange(-margin, level.shape[-2] + margin, device=level.device), level.shape[-2])
+    columns = reflect(torch.arange(-margin, level.shape[-1] + margin, device=level.device), level.shape[-1])
     return level.index_select(-2, rows).index_select(-1, columns)
 
 
-def _reflect(index: Tensor, length: int) -> Tensor:
+def reflect(index: Tensor, length: int) -> Tensor:
     """Fold any index back into 0 … length - 1, as numpy pads with mode 'reflect' for any width."""
     if length == 1:
         return torch.zeros_like(index)
@@ -176,17 +177,43 @@ def _reflect(index: Tensor, length: int) -> Tensor:
     return torch.minimum(folded, 2 * (length - 1) - folded)
 
 
+def halve_rows(rows: Tensor, first: int, height: int, *, top: int, bottom: int) -> Tensor:
+    """Return rows `top` to `bottom` of the next level, computed from some rows of an image: those that `taps` names.
+
+    Parameters
+    ----------
+    rows
+        Of the image, (..., Y, X), from row `first` on.
+    height
+        Of the whole image.
+    """
+    index, weight = _halving(height)
+    halved = _weigh(rows, index[:, top:bottom] - first, weight[:, top:bottom], -2)
+    return _halve_axis(halved, -1)
+
+
+def taps(height: int, top: int, bottom: int) -> tuple[int, int]:
+    """Return the first row of an image that rows `top` to `bottom` of the next level depend on, and the one after."""
+    index = _halving(height)[0][:, top:bottom]
+    return int(index.min()), int(index.max()) + 1
+
+
 def _halve_axis(images: Tensor, axis: int) -> Tensor:
-    index, weight = _halving(images.shape[axis])
+    return _weigh(images, *_halving(images.shape[axis]), axis)
+
+
+def _weigh(images: Tensor, index: NDArray[np.int64], weight: NDArray[np.float64], axis: int) -> Tensor:
+    """Return weighted sums of pixels along an axis: indices and weights are (T, size of the result)."""
     shape = [-1, 1] if axis == -2 else [-1]
-    columns = torch.from_numpy(index).to(images.device)  # (T, size // 2)
-    weights = torch.from_numpy(weight).to(images)  # (T, size // 2)
+    columns = torch.from_numpy(index).to(images.device)
+    weights = torch.from_numpy(weight).to(images)
     result = images.index_select(axis, columns[0]).mul_(weights[0].reshape(shape))
     for tap, share in zip(columns[1:], weights[1:], strict=True):
         result.addcmul_(images.index_select(axis, tap), share.reshape(shape))
     return result
 
 
+@lru_cache(maxsize=32)
 def _halving(size: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return which pixels of a line, and with which weights (T, size // 2), make each pixel of the halved line.
 

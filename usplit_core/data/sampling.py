@@ -17,6 +17,7 @@ from torch import Tensor
 from usplit_core.config import DataConfig
 from usplit_core.data import mixing, pyramid
 from usplit_core.data.mixing import Statistics
+from usplit_core.data.pyramid import Border
 from usplit_core.errors import DataError
 
 
@@ -40,6 +41,7 @@ class _Padded(NamedTuple):
 
     size_px: int
     outside_px: int
+    border: Border
     native: Tensor
     context: tuple[Tensor, ...]
 
@@ -102,9 +104,7 @@ class PatchSource:
         DataError
             If the images are too small for `lc_depth`.
         """
-        pairs = zip(statistics.weights, statistics.clip, strict=True)
-        brightest = sum(weight * clip for weight, clip in pairs if weight)
-        single = statistics._replace(clip=(brightest,), weights=(1.0,))
+        single = mixing.superimposed_statistics(statistics)
         source = cls(images[:, None], single, data, torch.device(device))
         source._build_context(lc_depth, per_channel=False)
         return source
@@ -151,18 +151,23 @@ class PatchSource:
         for start in range(0, grid.shape[1], batch_size):
             yield self._batch(_Place(*grid[:, start : start + batch_size]), patch_px, self._weights)
 
-    def windows(self, frame: ArrayLike, top: ArrayLike, left: ArrayLike, size_px: int) -> Tensor:
+    def windows(
+        self, frame: ArrayLike, top: ArrayLike, left: ArrayLike, size_px: int, *, border: Border | None = None
+    ) -> Tensor:
         """Return normalised inputs (B, L, size_px, size_px) of windows that may lie outside the frame.
 
         Parameters
         ----------
         frame, top, left
             Frame, first row and first column in native pixels, integers (B,).
+        border
+            What lies beyond the frame; None = as in training.
         """
         height, width = self.shape[2:]
         rows, columns = torch.as_tensor(top), torch.as_tensor(left)
         outside_px = pyramid.outside(rows, columns, size_px, height=height, width=width)
-        images, _ = self._gather(_Place(frame, rows, columns), size_px, self._weights, outside_px=outside_px)
+        padded = self._pad(size_px, outside_px, self._data.border if border is None else border)
+        images, _ = self._gather(_Place(frame, rows, columns), padded, self._weights)
         return images
 
     def target(self, frame: int) -> Tensor:
@@ -192,14 +197,13 @@ class PatchSource:
         return torch.minimum(native.view(self._dtype).to(torch.float32), self._clip)
 
     def _batch(self, place: _Place, patch_px: int, weights: Tensor) -> Batch:
-        images, channels = self._gather(place, patch_px, weights)
+        images, channels = self._gather(place, self._pad(patch_px, 0, self._data.border), weights)
         return Batch(images, mixing.normalise_target(channels, self._statistics))
 
-    def _gather(self, place: _Place, size_px: int, weights: Tensor, *, outside_px: int = 0) -> tuple[Tensor, Tensor]:
+    def _gather(self, place: _Place, padded: _Padded, weights: Tensor) -> tuple[Tensor, Tensor]:
         """Return normalised inputs (B, L, P, P) and clipped intensities of the structure channels (B, C, P, P)."""
-        padded = self._pad(size_px, outside_px)
         frame, top, left = (torch.as_tensor(index).to(self._native.device, torch.int64) for index in place)
-        sizes = {"size_px": size_px, "outside_px": padded.outside_px}
+        sizes = {"size_px": padded.size_px, "outside_px": padded.outside_px}
         (native,) = pyramid.cut((padded.native,), frame, top, left, **sizes)
         channels = self._prepare(native)
         primary = mixing.normalise_input(_mix(channels, weights), self._statistics)
@@ -207,14 +211,16 @@ class PatchSource:
         levels = [level[:, 0] if level.shape[1] == 1 else _mix(level, weights) for level in context]
         return torch.stack([primary, *levels], dim=1), channels  # (B, L, P, P)
 
-    def _pad(self, size_px: int, outside_px: int) -> _Padded:
-        """Return the padded levels; they are kept until a window needs another size or reaches further out."""
+    def _pad(self, size_px: int, outside_px: int, border: Border) -> _Padded:
+        """Return the padded levels; they are kept until a window needs others or reaches further out."""
         known = self._padded
-        if known is None or known.size_px != size_px or known.outside_px < outside_px:
+        if known is None or (known.size_px, known.border) != (size_px, border) or known.outside_px < outside_px:
             sizes = {"size_px": size_px, "outside_px": outside_px}
-            (native,) = pyramid.pad_levels((self._native,), **sizes, border=self._data.border)
-            context = pyramid.pad_levels(self._context, **sizes, border=self._data.border, first=1)
-            known = _Padded(size_px, outside_px, native, tuple(self._normalise_context(level) for level in context))
+            (native,) = pyramid.pad_levels((self._native,), **sizes, border=border)
+            context = pyramid.pad_levels(self._context, **sizes, border=border, first=1)
+            known = _Padded(
+                size_px, outside_px, border, native, tuple(self._normalise_context(level) for level in context)
+            )
             self._padded = known
         return known
 

@@ -1,176 +1,36 @@
-"""Splits whole frames into their structure channels, tile by tile.
+"""Splits superimposed images into their structure channels. Source: docs/method.md, Tiling."""
 
-Adds to the axis letters: T tile. Source: docs/method.md, Tiling.
-"""
-
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from usplit_core.checkpoint import SavedModel, load_model
-from usplit_core.config import ModelConfig, TilingConfig, check_tiling
+from usplit_core.config import TilingConfig
+from usplit_core.data.image_files import LazyImage, open_image
 from usplit_core.data.mixing import denormalise_target
 from usplit_core.data.sampling import PatchSource
-from usplit_core.errors import CheckpointError, DataError
-from usplit_core.inference.tiling import FloatArray, IntArray, TileBatch, TilePlan, batches, plan_tiles, stitch
+from usplit_core.data.streaming import StreamedImage
+from usplit_core.errors import DataError
+from usplit_core.inference.stitching import Rows
+from usplit_core.inference.tile_prediction import Progress, fill_border, predict_frame, predict_rows, windows_of
+from usplit_core.inference.tiling import FloatArray
 from usplit_core.models import Network
 
-#: Normalised inputs for windows of one frame: top (T,), left (T,), side in px -> (T, L, side, side).
-Windows = Callable[[IntArray, IntArray, int], Tensor]
-#: Told the tiles done and the tiles in all, after each batch.
-Progress = Callable[[int, int], None]
 
-#: Memory that a batch of tiles may take by default. Not a share of what is free: the batch decides which random
-#: numbers a tile gets, and the same call must give the same result.
-_BATCH_BYTES = {"cpu": 2**29, "cuda": 2**32}
-#: Maps of `filters` channels at full tile size that are alive at once, about; measured on the largest network.
-_LIVE_MAPS = 80
+class SplitImage(NamedTuple):
+    """Structure channels in intensities: mean (C, Y, X), and std (C, Y, X) where a pixel is predicted more than once.
 
-
-def windows_of(source: PatchSource, frame: int) -> Windows:
-    """Return where the inputs for windows of a frame come from."""
-    return lambda top, left, size_px: source.windows(np.full_like(top, frame), top, left, size_px)
-
-
-def default_batch_size(model: ModelConfig, input_px: int, device: torch.device) -> int:
-    """Return how many tiles of `input_px` to predict at once: within 0.5 GiB on the CPU and 4 GiB on a GPU, about."""
-    bytes_per_tile = 4 * model.filters * input_px**2 * _LIVE_MAPS
-    return max(1, _BATCH_BYTES.get(device.type, _BATCH_BYTES["cpu"]) // bytes_per_tile)
-
-
-def posterior_samples(model: ModelConfig, tiling: TilingConfig) -> int:
-    """Return the samples worth drawing: every sample of a deterministic network is the same."""
-    return tiling.samples if model.architecture == "hvae" else 1
-
-
-def iterate_tiles(
-    module: Network, windows: Windows, plan: TilePlan, *, samples: int = 1, batch_size: int, seed: int = 0
-) -> Iterator[TileBatch]:
-    """Predict the tiles of a frame, batch by batch, in normalised units.
-
-    Parameters
-    ----------
-    module
-        A network; it is put into evaluation mode.
-    windows
-        Gives the inputs for window positions.
-    plan
-        The tiles.
-    samples
-        Posterior samples to average.
-    batch_size
-        Most tiles at once.
-    seed
-        Of the posterior samples. Together with `batch_size` it fixes the result; the random state of the caller is
-        left as it was.
+    `std` is the deviation of the predictions that `mean` averages: posterior samples, and with sliding tiling also
+    tiles. It is None where there is one prediction a pixel.
     """
-    module.eval()
-    middle = slice(plan.padding_px, plan.padding_px + plan.kept_px)
-    for batch, numbers in enumerate(batches(plan, batch_size)):
-        inputs = windows(plan.top[numbers], plan.left[numbers], plan.input_px)  # (T, L, Y, X)
-        with _seeded(inputs.device, _batch_seed(seed, batch)):
-            mean = _predict(module, inputs, samples)
-        yield TileBatch(numbers, mean[..., middle, middle].cpu().numpy())
 
-
-def _batch_seed(seed: int, batch: int) -> int:
-    return int(np.random.SeedSequence((seed, batch)).generate_state(1)[0])
-
-
-@torch.inference_mode()
-def _predict(network: Network, inputs: Tensor, samples: int) -> Tensor:
-    """Return the mean of posterior samples (T, C, Y, X), which share one pass of the encoder."""
-    maps = network.encode(inputs)
-    mean = network.decode(maps, with_kl=False).mean
-    for drawn in range(2, samples + 1):
-        mean = mean + (network.decode(maps, with_kl=False).mean - mean) / drawn
-    return mean
-
-
-@contextmanager
-def _seeded(device: torch.device, seed: int) -> Iterator[None]:
-    """Seed the generator of `device`, and give it back as it was."""
-    if device.type == "cuda":
-        with torch.random.fork_rng(devices=[device]), torch.cuda.device(device):
-            torch.cuda.manual_seed(seed)
-            yield
-    else:
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)
-            yield
-
-
-def predict_frame(
-    module: Network,
-    windows: Windows,
-    shape: tuple[int, int],
-    *,
-    tiling: TilingConfig,
-    batch_size: int | None = None,
-    seed: int = 0,
-    progress: Progress | None = None,
-) -> FloatArray:
-    """Predict a whole frame (C, Y, X) in normalised units.
-
-    Parameters
-    ----------
-    module
-        A network.
-    windows
-        Gives the inputs for window positions of the frame.
-    shape
-        Y and X of the frame, in px.
-    tiling
-        How the frame is tiled.
-    batch_size
-        Most tiles at once; None = see `default_batch_size`.
-    seed
-        Of the posterior samples.
-    progress
-        Told the tiles done and the tiles in all.
-
-    Raises
-    ------
-    ConfigError
-        If the network cannot take the tiling, or `batch_size` is below 1.
-    CheckpointError
-        If it predicts what are no finite numbers.
-    """
-    model = module.config
-    check_tiling(model, tiling)
-    plan = plan_tiles(*shape, patch_px=model.patch_px, tiling=tiling)
-    device = next(module.parameters()).device
-    tiles = iterate_tiles(
-        module,
-        windows,
-        plan,
-        samples=posterior_samples(model, tiling),
-        batch_size=default_batch_size(model, plan.input_px, device) if batch_size is None else batch_size,
-        seed=seed,
-    )
-    counted = tiles if progress is None else _reported(tiles, len(plan.top), progress)
-    frame = stitch(plan, counted, structure_channels=model.structure_channels)
-    if not np.isfinite(frame).all():
-        raise CheckpointError(
-            "the network predicts pixels that are NaN or infinite, so its training has diverged: "
-            "train again with a lower train.learning_rate"
-        )
-    return frame
-
-
-def _reported(tiles: Iterator[TileBatch], total: int, progress: Progress) -> Iterator[TileBatch]:
-    done = 0
-    for batch in tiles:
-        yield batch
-        done += len(batch.numbers)
-        progress(done, total)
+    mean: FloatArray
+    std: FloatArray | None
 
 
 class Splitter:
@@ -195,12 +55,23 @@ class Splitter:
 
     def split(
         self,
-        image: NDArray[Any],
+        image: NDArray[Any] | str | PathLike[str],
         *,
         tiling: TilingConfig | None = None,
         batch_size: int | None = None,
         progress: Progress | None = None,
     ) -> FloatArray:
+        """Split a superimposed image into its structure channels, (C, Y, X); see `split_with_std`."""
+        return self.split_with_std(image, tiling=tiling, batch_size=batch_size, progress=progress).mean
+
+    def split_with_std(
+        self,
+        image: NDArray[Any] | str | PathLike[str],
+        *,
+        tiling: TilingConfig | None = None,
+        batch_size: int | None = None,
+        progress: Progress | None = None,
+    ) -> SplitImage:
         """Split a superimposed image into its structure channels.
 
         The image is the network's input as it is: its intensities are taken to be those of the superposition in
@@ -212,18 +83,18 @@ class Splitter:
         Parameters
         ----------
         image : (Y, X)
-            Of any size and real type. What lies beyond it follows `data.border` of the training.
+            An array of any size and real type, or a file that holds one image. What lies beyond it follows
+            `tiling.border`.
         tiling
             None = that of the run which trained the network.
         batch_size
-            Most tiles at once; None = see `default_batch_size`.
+            Most tiles at once; None = see `default_batch_size`. Where memory does not suffice, batches are halved.
         progress
             Told the tiles done and the tiles in all.
 
         Returns
         -------
-        (C, Y, X), float32
-            In intensities of the structure channels, in the order of `saved.channel_names`.
+        Channels in float32, in intensities of the structure channels and in the order of `saved.channel_names`.
 
         Raises
         ------
@@ -234,19 +105,69 @@ class Splitter:
         CheckpointError
             If the network predicts what are no finite numbers.
         """
+        pixels = _checked(image if isinstance(image, np.ndarray) else _read_one(Path(image)))
         run = self.saved.run
+        tiling = run.tiling if tiling is None else tiling
         source = PatchSource.from_images(
-            _checked(image)[None], self.saved.statistics, run.data, lc_depth=run.model.lc_depth, device=self.device
+            pixels[None], self.saved.statistics, run.data, lc_depth=run.model.lc_depth, device=self.device
         )
         prediction = predict_frame(
             self.module,
-            windows_of(source, frame=0),
-            (image.shape[0], image.shape[1]),
-            tiling=run.tiling if tiling is None else tiling,
+            windows_of(source, 0, fill_border(tiling, run.data.border)),
+            (pixels.shape[0], pixels.shape[1]),
+            tiling=tiling,
             batch_size=batch_size,
             progress=progress,
         )
-        return denormalise_target(prediction, self.saved.statistics)
+        return SplitImage(*self._in_intensities(prediction.mean, prediction.std))
+
+    def split_rows(
+        self,
+        image: LazyImage,
+        frame: int = 0,
+        *,
+        tiling: TilingConfig,
+        batch_size: int | None = None,
+        progress: Progress | None = None,
+        first_row: int = 0,
+    ) -> Iterator[Rows]:
+        """Split a frame of an image file from top to bottom, holding some rows of it at a time.
+
+        The rows are those of `split_with_std`, from `first_row` on; parameters and errors as there.
+        """
+        run = self.saved.run
+        source = StreamedImage(
+            lambda top, bottom: image.read(frame, top, bottom),
+            (image.height, image.width),
+            self.saved.statistics,
+            border=fill_border(tiling, run.data.border),
+            lc_depth=run.model.lc_depth,
+            device=self.device,
+        )
+        for rows in predict_rows(
+            self.module,
+            source.windows,
+            (image.height, image.width),
+            tiling=tiling,
+            batch_size=batch_size,
+            progress=progress,
+            first_row=first_row,
+        ):
+            yield Rows(rows.top, *self._in_intensities(rows.mean, rows.std))
+
+    def _in_intensities(self, mean: FloatArray, std: FloatArray | None) -> tuple[FloatArray, FloatArray | None]:
+        scale = np.asarray(self.saved.statistics.target_std, np.float32)[:, None, None]  # (C, 1, 1)
+        return denormalise_target(mean, self.saved.statistics), None if std is None else std * scale
+
+
+def _read_one(path: Path) -> NDArray[Any]:
+    """Return the one image (Y, X) of a file."""
+    with open_image(str(path)) as image:
+        if image.frames != 1:
+            raise DataError(
+                f"{path} holds {image.frames} images: split them with `usplit predict`, or give one as an array"
+            )
+        return image.read(0, 0, image.height)
 
 
 def _checked(image: NDArray[Any]) -> NDArray[Any]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from usplit_core.config import ModelConfig
+from usplit_core.models.layers import without_margin
 from usplit_core.models.network import Network, Prediction, check_input
 
 
@@ -67,7 +68,12 @@ class BraveNet(Network):
         return tuple(torch.cat(level, dim=1) for level in zip(*maps, strict=True))
 
     def decode(
-        self, maps: Sequence[Tensor], *, latents: Sequence[Tensor] | None = None, with_kl: bool = True
+        self,
+        maps: Sequence[Tensor],
+        *,
+        latents: Sequence[Tensor] | None = None,
+        with_kl: bool = True,
+        margin_px: int = 0,
     ) -> Prediction:
         """Predict the structure channels; in training also from the coarser maps; see `Network.decode`."""
         x = self.bottom_merge(maps[-1])
@@ -79,13 +85,14 @@ class BraveNet(Network):
         auxiliary: tuple[Tensor, ...] = ()
         if self.training:
             coarser = zip(self.auxiliary_heads, decoded[:-1], strict=True)
-            auxiliary = tuple(self._enlarged(head(x), maps[0]) for head, x in coarser)
-        return Prediction(self.dropout(self.head(x)).float(), auxiliary=auxiliary)
+            auxiliary = tuple(self._enlarged(head(x), maps[0], margin_px) for head, x in coarser)
+        mean = self.dropout(self.head(x)).float()  # (B, C, Y, X)
+        return Prediction(without_margin(mean, margin_px), auxiliary=auxiliary)
 
-    def _enlarged(self, coarse: Tensor, finest: Tensor) -> Tensor:
+    def _enlarged(self, coarse: Tensor, finest: Tensor, margin_px: int) -> Tensor:
         # The head is pointwise: applied before the enlargement it gives the same numbers for less work.
         enlarged: Tensor = self.dropout(functional.interpolate(coarse, finest.shape[-2:], mode="nearest"))
-        return enlarged.float()
+        return without_margin(enlarged.float(), margin_px)
 
 
 def _conv_pair(inputs: int, outputs: int, dropout: float) -> nn.Sequential:

@@ -19,6 +19,7 @@ than the HVAE of the same size.
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -29,6 +30,7 @@ from usplit_core.models.lateral import LateralMerge, context_stem
 from usplit_core.models.layers import Merge, ResidualBlock, centre_crop, downsample, stem, upsample
 from usplit_core.models.likelihood import GaussianHead
 from usplit_core.models.network import Network, Prediction, check_input
+from usplit_core.models.windows import Window, Windows, needed_windows, whole_windows
 
 #: Networks with more levels scale the posterior features up, level by level.
 _MAX_UNSCALED_DEPTH = 4
@@ -62,25 +64,28 @@ class TopDownLevel(nn.Module):
         `StochasticLatent` or `DeterministicLatent`.
     is_top
         The top level has nothing above to merge with.
-    keeps_size
-        Crop to the centre before doubling.
     posterior_scale
         Factor on the features that the posterior is read from.
     """
 
     def __init__(
-        self, filters: int, dropout: float, latent: nn.Module, *, is_top: bool, keeps_size: bool, posterior_scale: float
+        self, filters: int, dropout: float, latent: nn.Module, *, is_top: bool, posterior_scale: float
     ) -> None:
         super().__init__()
         self.posterior_merge = None if is_top else Merge(filters, dropout)
         self.skip_merge = None if is_top else Merge(filters, dropout)
         self.latent = latent
         self.upsample = upsample(filters, dropout)
-        self.keeps_size = keeps_size
         self.posterior_scale = posterior_scale
 
     def forward(
-        self, bottom_up: Tensor, above: Tensor | None, *, given: Tensor | None, with_kl: bool
+        self,
+        bottom_up: Tensor,
+        above: Tensor | None,
+        window: tuple[Window, Window],
+        *,
+        given: Tensor | None,
+        with_kl: bool,
     ) -> tuple[Tensor, Latent | None]:
         """Return the map for the level below and the latent.
 
@@ -89,19 +94,23 @@ class TopDownLevel(nn.Module):
         bottom_up
             Map of the encoder at this level, (B, F, Y, X).
         above
-            Map of the level above, (B, F, Y, X); None at the top.
+            Map of the level above, (B, F, Y, X) or its centre; None at the top.
+        window
+            What to compute of these maps, along Y and X.
         given, with_kl
             As in `StochasticLatent`.
         """
+        rows, columns = window
+        bottom_up = centre_crop(bottom_up, rows.entering, columns.entering)
+        above = above if above is None else centre_crop(above, rows.entering, columns.entering)
+        given = given if given is None else centre_crop(given, rows.entering, columns.entering)
         features = bottom_up if self.posterior_merge is None else self.posterior_merge(bottom_up, above)
         if self.posterior_scale != 1:
             features = features * self.posterior_scale
         x, latent = self.latent(features, above, given=given, with_kl=with_kl)  # (B, F, Y, X)
         if self.skip_merge is not None:
             x = self.skip_merge(x, above)
-        if self.keeps_size:
-            x = centre_crop(x, x.shape[-2] // 2, x.shape[-1] // 2)  # (B, F, Y / 2, X / 2)
-        return self.upsample(x), latent
+        return self.upsample(centre_crop(x, rows.leaving, columns.leaving)), latent
 
 
 class LadderVAE(Network):
@@ -135,7 +144,12 @@ class LadderVAE(Network):
         return tuple(maps)
 
     def decode(
-        self, maps: Sequence[Tensor], *, latents: Sequence[Tensor] | None = None, with_kl: bool = True
+        self,
+        maps: Sequence[Tensor],
+        *,
+        latents: Sequence[Tensor] | None = None,
+        with_kl: bool = True,
+        margin_px: int = 0,
     ) -> Prediction:
         """Predict the structure channels; the latents are drawn, also in evaluation; see `Network.decode`.
 
@@ -146,14 +160,26 @@ class LadderVAE(Network):
         """
         if with_kl:
             self._check_prior_size(maps[-1])
-        x = None
-        drawn = []
+        rows, columns = (self._windows(maps, axis, margin_px, with_kl=with_kl) for axis in (-2, -1))
+        windows = list(zip(rows.levels, columns.levels, strict=True))
+        x: Any = None  # nothing lies above the top level
+        drawn: list[Latent | None] = []
         for level in reversed(range(self.config.depth)):
             given = None if latents is None else latents[level]
-            x, latent = self.top_down[level](maps[level], x, given=given, with_kl=with_kl)
+            x, latent = self.top_down[level](maps[level], x, windows[level], given=given, with_kl=with_kl)
             drawn.append(latent)
-        mean, log_variance = self.likelihood(self.final_block(x))  # (B, C, Y, X)
+        mean, log_variance = self.likelihood(self.final_block(centre_crop(x, rows.final, columns.final)))
+        mean = centre_crop(mean, rows.kept, columns.kept)  # (B, C, Y, X)
+        if log_variance is not None:
+            log_variance = centre_crop(log_variance, rows.kept, columns.kept)
         return Prediction(mean, log_variance, tuple(latent for latent in reversed(drawn) if latent is not None))
+
+    def _windows(self, maps: Sequence[Tensor], axis: int, margin_px: int, *, with_kl: bool) -> Windows:
+        """Return what to compute: in training, for the KL and for a mean log-variance every pixel counts."""
+        is_pixelwise = self.config.log_variance in ("none", "pixelwise")
+        windows = needed_windows if is_pixelwise and not (self.training or with_kl) else whole_windows
+        crops = [self.config.variant != "lean" and level < self.config.lc_depth for level in range(self.config.depth)]
+        return windows([x.shape[axis] for x in maps], crops, margin_px)
 
     def _check_prior_size(self, top: Tensor) -> None:
         side = _top_prior_px(self.config)
@@ -177,7 +203,6 @@ def _top_down_level(config: ModelConfig, level: int) -> TopDownLevel:
         config.dropout,
         latent,
         is_top=is_top,
-        keeps_size=config.variant != "lean" and level < config.lc_depth,
         posterior_scale=math.sqrt(2 * (1 + level)) if config.depth > _MAX_UNSCALED_DEPTH else 1.0,
     )
 

@@ -80,8 +80,15 @@ def upsample(filters: int, dropout: float) -> nn.Sequential:
 
 def centre_crop(x: Tensor, height: int, width: int) -> Tensor:
     """Return the central `height` × `width` px of a map (…, Y, X); of an odd remainder, less is cut at the top left."""
+    if x.shape[-2:] == (height, width):
+        return x
     top, left = (x.shape[-2] - height) // 2, (x.shape[-1] - width) // 2
     return x[..., top : top + height, left : left + width]
+
+
+def without_margin(x: Tensor, margin_px: int) -> Tensor:
+    """Return a map (…, Y, X) less `margin_px` on each side."""
+    return centre_crop(x, x.shape[-2] - 2 * margin_px, x.shape[-1] - 2 * margin_px)
 
 
 def centre_pad(x: Tensor, height: int, width: int) -> Tensor:

@@ -67,7 +67,12 @@ class Network(nn.Module, ABC):
 
     @abstractmethod
     def decode(
-        self, maps: Sequence[Tensor], *, latents: Sequence[Tensor] | None = None, with_kl: bool = True
+        self,
+        maps: Sequence[Tensor],
+        *,
+        latents: Sequence[Tensor] | None = None,
+        with_kl: bool = True,
+        margin_px: int = 0,
     ) -> Prediction:
         """Predict the structure channels from the maps of `encode`.
 
@@ -80,6 +85,8 @@ class Network(nn.Module, ABC):
         with_kl
             Whether the KL will be asked for. Without it the priors are not computed, and inputs of
             other sizes than ``patch_px`` are allowed.
+        margin_px
+            Pixels to leave out on each side of the prediction, where a tile keeps its middle only.
         """
 
     def forward(self, input: Tensor, *, latents: Sequence[Tensor] | None = None, with_kl: bool = True) -> Prediction:

@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from usplit_core.config import RunConfig
 from usplit_core.errors import CheckpointError, DataError, OutputError
 
 #: In signal ranges; keeps a component from shrinking onto one pixel.
@@ -52,18 +53,31 @@ def log_likelihood(model: NoiseModel, observation: Tensor, signal: Tensor) -> Te
     observation, signal
         (…, C, Y, X).
     """
+    extent = (model.high - model.low)[:, None, None]  # (C, 1, 1)
+    log_weights, offsets, variances = _mixture(model, signal)
+    distance = (observation - signal) / extent
+    errors = (distance.unsqueeze(-1) - offsets).square() / variances
+    components = log_weights - 0.5 * (errors + (2 * torch.pi * variances).log())
+    return components.logsumexp(dim=-1) - extent.log()
+
+
+def standard_deviation(model: NoiseModel, signal: Tensor) -> Tensor:
+    """Return the standard deviation of the noise at each signal, (…, C, Y, X), in the unit of the model."""
+    log_weights, offsets, variances = _mixture(model, signal)
+    variance = (log_weights.exp() * (variances + offsets.square())).sum(dim=-1)  # (…, C, Y, X)
+    return variance.sqrt() * (model.high - model.low)[:, None, None]
+
+
+def _mixture(model: NoiseModel, signal: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return logarithm of the weights, offsets and variances of the components, in signal ranges, (…, C, Y, X, K)."""
     low, high = model.low[:, None, None], model.high[:, None, None]  # (C, 1, 1)
-    distance = (observation - signal) / (high - low)
     powers = ((signal - low) / (high - low)).clamp(0, 1).unsqueeze(-1) ** torch.arange(
         model.weights.shape[-1], device=signal.device
     )  # (…, C, Y, X, D)
     log_weights = _polynomial(model.weights, powers).log_softmax(dim=-1)  # (…, C, Y, X, K)
     offsets = _polynomial(model.offsets, powers)
     offsets = offsets - (log_weights.exp() * offsets).sum(dim=-1, keepdim=True)
-    variances = _polynomial(model.variances.exp(), powers) + MIN_DEVIATION**2
-    errors = (distance.unsqueeze(-1) - offsets).square() / variances
-    components = log_weights - 0.5 * (errors + (2 * torch.pi * variances).log())
-    return components.logsumexp(dim=-1) - (high - low).log()
+    return log_weights, offsets, _polynomial(model.variances.exp(), powers) + MIN_DEVIATION**2
 
 
 def _polynomial(coefficients: Tensor, powers: Tensor) -> Tensor:
@@ -105,7 +119,7 @@ def fit_noise_model(
     DataError
         If the images differ in shape, are not finite, or a structure channel has the same signal everywhere.
     """
-    signals, observations = _pixels(signal, observation)  # (C, pixels)
+    signals, observations = paired_pixels(signal, observation)  # (C, pixels)
     low, high = signals.amin(dim=1), signals.amax(dim=1)
     if not bool((high > low).all()):
         raise DataError("a structure channel has the same signal in every pixel: give images that show something")
@@ -124,7 +138,14 @@ def fit_noise_model(
     return NoiseModel(*(tensor.detach() for tensor in model))
 
 
-def _pixels(signal: NDArray[Any], observation: NDArray[Any]) -> tuple[Tensor, Tensor]:
+def paired_pixels(signal: NDArray[Any], observation: NDArray[Any]) -> tuple[Tensor, Tensor]:
+    """Return the pixels of two stacks (N, C, Y, X), each as (C, pixels).
+
+    Raises
+    ------
+    DataError
+        If the stacks differ in shape or are not finite.
+    """
     if signal.shape != observation.shape or signal.ndim != 4:
         raise DataError(
             f"signal {signal.shape} and observation {observation.shape} do not fit: "
@@ -175,7 +196,41 @@ def load_noise_model(path: Path) -> NoiseModel:
     try:
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"cannot read the noise model {path}: {error}") from None
+        raise CheckpointError(
+            f"cannot read the noise model {path} ({error}): correct the path, or fit one with `usplit noise-model`"
+        ) from None
     if set(tensors) != set(NoiseModel._fields):
-        raise CheckpointError(f"{path} is no noise model: it holds {', '.join(sorted(tensors))}; fit one first")
-    return NoiseModel(**tensors)
+        raise CheckpointError(
+            f"{path} is no noise model: it holds {', '.join(sorted(tensors)[:5])}; fit one with `usplit noise-model`"
+        )
+    model = NoiseModel(**tensors)
+    if not _is_usable(model):
+        raise CheckpointError(f"{path} is a damaged noise model: fit it again with `usplit noise-model`")
+    return model
+
+
+def _is_usable(model: NoiseModel) -> bool:
+    shapes = {model.weights.shape, model.offsets.shape, model.variances.shape}
+    fits = shapes == {model.weights.shape} and model.low.shape == model.high.shape == model.weights.shape[:1]
+    return fits and all(bool(tensor.isfinite().all()) for tensor in model) and bool((model.high > model.low).all())
+
+
+def noise_model_of(run: RunConfig) -> NoiseModel | None:
+    """Return the noise model that a run asks for, in intensities; None where it asks for none.
+
+    Raises
+    ------
+    CheckpointError
+        If its file cannot be used, or is of another number of structure channels.
+    """
+    if run.objective.noise_model_path is None:
+        return None
+    path = Path(run.objective.noise_model_path).expanduser()
+    model = load_noise_model(path)
+    channels, wanted = len(model.low), run.model.structure_channels
+    if channels != wanted:
+        raise CheckpointError(
+            f"objective.noise_model_path = {str(path)!r} is of {channels} structure channels, and data.channels names "
+            f"{wanted}: fit it to images of the same channels, in the same order"
+        )
+    return model

@@ -25,7 +25,7 @@ from torch.nn import functional
 
 from usplit_core.config import ModelConfig
 from usplit_core.models.lateral import LateralMerge, context_stem
-from usplit_core.models.layers import centre_crop
+from usplit_core.models.layers import centre_crop, without_margin
 from usplit_core.models.network import Network, Prediction, check_input
 
 
@@ -75,14 +75,19 @@ class UNet(Network):
         return tuple(centre_crop(x, height >> level, width >> level) for level, x in enumerate(maps))
 
     def decode(
-        self, maps: Sequence[Tensor], *, latents: Sequence[Tensor] | None = None, with_kl: bool = True
+        self,
+        maps: Sequence[Tensor],
+        *,
+        latents: Sequence[Tensor] | None = None,
+        with_kl: bool = True,
+        margin_px: int = 0,
     ) -> Prediction:
         """Predict the structure channels; nothing is stochastic here; see `Network.decode`."""
         x = maps[-1]
         for convs, skip in zip(self.up, reversed(maps[:-1]), strict=True):
             x = functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True)  # (B, F, 2 Y, 2 X)
             x = convs(torch.cat((skip, centre_crop(x, *skip.shape[-2:])), dim=1))
-        return Prediction(self.head(x).float())
+        return Prediction(without_margin(self.head(x).float(), margin_px))
 
 
 def _channels(config: ModelConfig) -> list[int]:

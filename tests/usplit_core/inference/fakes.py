@@ -10,9 +10,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from usplit_core.checkpoint import SavedModel, save_model
-from usplit_core.config import RunConfig, resolve
-from usplit_core.data.mixing import fit_statistics
+from usplit_core.config import RunConfig, TilingConfig
+from usplit_core.data.mixing import denormalise_target, fit_statistics
+from usplit_core.data.sampling import PatchSource
+from usplit_core.inference.tile_prediction import fill_border, predict_frame, windows_of
+from usplit_core.inference.tiling import FloatArray
 from usplit_core.models import Network, Prediction, build
+from usplit_core.models.layers import without_margin
+from usplit_core.settings import resolve
 
 TINY = {
     "data.path": "images.tif",
@@ -29,6 +34,9 @@ TINY = {
 def tiny_run(**changes: Any) -> RunConfig:
     """Return a run of a tiny network; settings are changed with ``model__filters=8``."""
     return resolve(TINY | {name.replace("__", "."): value for name, value in changes.items()})
+
+
+UNCLIPPED = tiny_run(data__clip_quantile=1, data__target_normalisation="pooled")
 
 
 def structures(frames: int = 3, height: int = 40, width: int = 52, seed: int = 0) -> NDArray[np.uint16]:
@@ -70,8 +78,35 @@ class Repeater(Network):
         return (input,)
 
     def decode(
-        self, maps: Sequence[Tensor], *, latents: Sequence[Tensor] | None = None, with_kl: bool = True
+        self,
+        maps: Sequence[Tensor],
+        *,
+        latents: Sequence[Tensor] | None = None,
+        with_kl: bool = True,
+        margin_px: int = 0,
     ) -> Prediction:
         """Return the primary input twice."""
         self.decoded += 1
-        return Prediction(maps[0][:, :1].expand(-1, 2, -1, -1) + self.drift * self.decoded)
+        mean = maps[0][:, :1].expand(-1, 2, -1, -1) + self.drift * self.decoded
+        return Prediction(without_margin(mean, margin_px))
+
+
+def repeat(
+    image: FloatArray,
+    tiling: TilingConfig,
+    *,
+    network: Repeater | None = None,
+    run: RunConfig = UNCLIPPED,
+    batch_size: int | None = None,
+) -> FloatArray:
+    """Predict with a network that repeats its input, in intensities (C, Y, X)."""
+    statistics = fit_statistics(structures(), run.data)
+    source = PatchSource.from_images(image[None], statistics, run.data, lc_depth=run.model.lc_depth)
+    prediction = predict_frame(
+        Repeater() if network is None else network,
+        windows_of(source, 0, fill_border(tiling, run.data.border)),
+        (image.shape[0], image.shape[1]),
+        tiling=tiling,
+        batch_size=batch_size,
+    ).mean
+    return np.asarray(denormalise_target(prediction, statistics), dtype=np.float32)

@@ -13,9 +13,15 @@ from usplit_core.data.mixing import prepare, superimpose
 from usplit_core.data.sampling import PatchSource
 from usplit_core.data.splits import Parts
 from usplit_core.errors import ConfigError, DataError
-from usplit_core.inference.evaluation import SCORES, Evaluation, evaluate, most_structure, score_frame, summarise
+from usplit_core.inference.calibration import BINS
+from usplit_core.inference.evaluation import Evaluation, evaluate
 from usplit_core.inference.metrics import scale_invariant_psnr
-from usplit_core.inference.prediction import Splitter, predict_frame, windows_of
+from usplit_core.inference.prediction import Splitter
+from usplit_core.inference.sample import most_structure
+from usplit_core.inference.scoring import SCORES, SEAM_SCORES, score_frame, summarise
+from usplit_core.inference.seams import seam_lines
+from usplit_core.inference.tile_prediction import predict_frame, windows_of
+from usplit_core.inference.tiling import plan_tiles
 from usplit_core.vocabulary import metric
 
 TRAIN = structures()
@@ -50,17 +56,17 @@ def test_each_tiling_is_told_as_soon_as_it_is_scored(model: Path) -> None:
 
 def test_there_is_a_row_a_frame_and_channel_and_it_is_json(evaluations: list[Evaluation]) -> None:
     for evaluation in evaluations:
-        assert json.loads(json.dumps(evaluation.frames)) == evaluation.frames
+        np.testing.assert_equal(json.loads(json.dumps(evaluation.frames)), evaluation.frames)
         assert [(row["frame"], row["channel"]) for row in evaluation.frames] == [(0, 0), (0, 1), (1, 0), (1, 1)]
-        assert all(set(row) == {"frame", "channel", *SCORES} for row in evaluation.frames)
+        assert all(set(row) == {"frame", "channel", *SCORES, *SEAM_SCORES} for row in evaluation.frames)
 
 
 def test_metrics_are_means_over_frames_then_channels_and_in_the_vocabulary(evaluations: list[Evaluation]) -> None:
     for evaluation in evaluations:
-        for name in SCORES:
+        for name in (*SCORES, *SEAM_SCORES):
             scores = np.array([row[name] for row in evaluation.frames]).reshape(2, 2)
-            assert evaluation.metrics[f"test/{name}"] == pytest.approx(scores.mean())
-            assert evaluation.metrics[f"test/{name}/1"] == pytest.approx(scores[:, 1].mean())
+            assert evaluation.metrics[f"test/{name}"] == pytest.approx(scores.mean(), nan_ok=True)
+            assert evaluation.metrics[f"test/{name}/1"] == pytest.approx(scores[:, 1].mean(), nan_ok=True)
         assert evaluation.metrics["test/seconds"] > 0
         assert all(metric(key) for key in evaluation.metrics)
 
@@ -70,7 +76,7 @@ def test_frames_are_scored_against_clipped_targets_in_normalised_units(
 ) -> None:
     module, saved = load_model(model)
     source = PatchSource.from_frames(PARTS.test, saved.statistics, saved.run.data, lc_depth=1)
-    prediction = predict_frame(module, windows_of(source, 1), (35, 300), tiling=TILINGS[0], seed=1)
+    prediction = predict_frame(module, windows_of(source, 1), (35, 300), tiling=TILINGS[0], seed=1).mean
     target = prepare(PARTS.test, saved.statistics)[1]
 
     expected = scale_invariant_psnr(target, prediction)
@@ -112,6 +118,34 @@ def test_samples_are_in_intensities_and_the_input_is_the_superposition_of_the_ta
     assert all(image.dtype == np.float32 for image in sample.values())
 
 
+def test_calibration_is_told_where_a_pixel_is_predicted_more_than_once(evaluations: list[Evaluation]) -> None:
+    single, several, _ = evaluations
+
+    assert "calibration" not in single.sample
+    assert several.sample["calibration"].shape == (2, BINS, 3)
+    assert several.sample["calibration"][..., 0].sum(axis=1).tolist() == [2 * 35 * 300] * 2
+    assert "test/calibration_error" not in single.metrics
+    assert several.metrics["test/calibration_error/1"] > 0
+
+
+def test_what_a_tiling_leaves_out_is_not_scored(model: Path) -> None:
+    tilings = [TilingConfig(padding_px=4, remainder="left_out")]
+    cropped = PARTS._replace(test=PARTS.test[..., :32, :296])
+
+    (whole,) = evaluate(model, PARTS, tilings)
+    (part,) = evaluate(model, cropped, tilings)
+
+    # Only what lies beyond the frame differs.
+    assert whole.metrics["test/psnr_db"] == pytest.approx(part.metrics["test/psnr_db"], abs=0.5)
+
+
+def test_a_frame_without_a_whole_tile_is_refused_where_the_remainder_is_left_out(model: Path) -> None:
+    small = PARTS._replace(test=PARTS.test[..., :6, :])
+
+    with pytest.raises(DataError, match=r"6 x 300 px .* smaller than a tile of 8 px"):
+        evaluate(model, small, [TilingConfig(padding_px=4, remainder="left_out")])
+
+
 def test_a_tiling_that_the_network_cannot_take_is_refused_before_anything_is_predicted(model: Path) -> None:
     told: list[Evaluation] = []
 
@@ -130,7 +164,8 @@ def test_an_empty_frame_has_no_psnr_and_does_not_count() -> None:
     target, prediction = random.normal(size=(2, 2, 16, 16))
     empty = np.zeros((2, 16, 16))
 
-    rows = score_frame(0, target, prediction) + score_frame(1, empty, prediction)
+    seams = seam_lines(plan_tiles(16, 16, patch_px=16, tiling=TilingConfig(padding_px=4)))
+    rows = score_frame(0, target, prediction, seams) + score_frame(1, empty, prediction, seams)
 
     assert np.isnan(rows[2]["psnr_db"])
     assert summarise(rows)["test/psnr_db/0"] == rows[0]["psnr_db"]

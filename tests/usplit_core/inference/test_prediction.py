@@ -5,40 +5,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from tests.usplit_core.inference.fakes import Repeater, structures, tiny_run, write_model
-from usplit_core.config import RunConfig, TilingConfig
-from usplit_core.data.mixing import denormalise_target, fit_statistics
-from usplit_core.data.sampling import PatchSource
+from tests.usplit_core.inference.fakes import UNCLIPPED, Repeater, repeat, structures, tiny_run, write_model
+from usplit_core.config import TilingConfig
+from usplit_core.data.mixing import fit_statistics
 from usplit_core.errors import CheckpointError, ConfigError, DataError
-from usplit_core.inference.prediction import Splitter, default_batch_size, posterior_samples, predict_frame, windows_of
+from usplit_core.inference.prediction import Splitter
+from usplit_core.inference.tile_prediction import default_batch_size, posterior_samples
 from usplit_core.inference.tiling import FloatArray
 
 TRAIN = structures()
-UNCLIPPED = tiny_run(data__clip_quantile=1, data__target_normalisation="pooled")
-
-
-def repeat(
-    image: FloatArray,
-    tiling: TilingConfig,
-    *,
-    network: Repeater | None = None,
-    run: RunConfig = UNCLIPPED,
-    batch_size: int | None = None,
-) -> FloatArray:
-    """Predict with a network that repeats its input, in intensities (C, Y, X)."""
-    statistics = fit_statistics(TRAIN, run.data)
-    source = PatchSource.from_images(image[None], statistics, run.data, lc_depth=run.model.lc_depth)
-    prediction = predict_frame(
-        Repeater() if network is None else network,
-        windows_of(source, 0),
-        (image.shape[0], image.shape[1]),
-        tiling=tiling,
-        batch_size=batch_size,
-    )
-    return np.asarray(denormalise_target(prediction, statistics), dtype=np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -55,15 +33,17 @@ def image() -> FloatArray:
 @given(
     height=st.integers(2, 60),
     width=st.integers(2, 60),
-    mode=st.sampled_from(["inner", "outer"]),
+    mode=st.sampled_from(["inner", "outer", "sliding"]),
     padding_px=st.sampled_from([0, 2, 4, 6]),
+    border=st.sampled_from([None, "reflect", "constant", "shift"]),
     batch_size=st.integers(1, 20),
 )
 def test_a_network_that_repeats_its_input_gives_the_image(
-    height: int, width: int, mode: str, padding_px: int, batch_size: int
+    height: int, width: int, mode: str, padding_px: int, border: str | None, batch_size: int
 ) -> None:
+    assume(not (mode == "sliding" and border == "shift"))
     image = np.random.default_rng(height * width).normal(300, 50, (height, width)).astype(np.float32)
-    tiling = TilingConfig.model_validate({"mode": mode, "padding_px": padding_px})
+    tiling = TilingConfig.model_validate({"mode": mode, "padding_px": padding_px, "border": border})
 
     repeated = repeat(image, tiling, batch_size=batch_size)
 
@@ -82,10 +62,12 @@ def test_an_image_smaller_than_a_patch_is_padded_by_the_rule_of_the_border(borde
             return super().encode(input)
 
     repeat(image, TilingConfig(padding_px=4), network=Watcher(), run=run)
+    repeat(image, TilingConfig.model_validate({"padding_px": 4, "border": border}), network=Watcher())
 
     statistics = fit_statistics(TRAIN, run.data)
     expected = np.pad(image, ((4, 7), (4, 3)), mode="reflect" if border == "reflect" else "constant")
-    np.testing.assert_allclose(seen[0] * statistics.input_std + statistics.input_mean, expected, atol=1e-3)
+    for window in (seen[0], seen[-1]):  # as in the training, and as asked for
+        np.testing.assert_allclose(window * statistics.input_std + statistics.input_mean, expected, atol=1e-3)
 
 
 def test_samples_are_averaged_and_share_one_encoder_pass_a_batch(image: FloatArray) -> None:
@@ -96,6 +78,19 @@ def test_samples_are_averaged_and_share_one_encoder_pass_a_batch(image: FloatArr
     scale = fit_statistics(TRAIN, UNCLIPPED.data).target_std[0]
     assert (network.encoded, network.decoded) == (1, 4)
     np.testing.assert_allclose(prediction[0], image + scale * (1 + 2 + 3 + 4) / 4, rtol=1e-5)
+
+
+def test_the_deviation_is_that_of_the_samples_and_in_intensities(splitter: Splitter, image: FloatArray) -> None:
+    single = splitter.split_with_std(image, tiling=TilingConfig(padding_px=4))
+    several = splitter.split_with_std(image, tiling=TilingConfig(padding_px=4, samples=30), batch_size=1000)
+    sliding = splitter.split_with_std(image, tiling=TilingConfig(mode="sliding", padding_px=4))
+
+    assert single.std is None
+    assert several.std is not None
+    assert sliding.std is not None
+    assert several.std.shape == sliding.std.shape == several.mean.shape
+    spread = np.std(single.mean - several.mean, axis=(1, 2))
+    np.testing.assert_allclose(np.sqrt(np.square(several.std).mean(axis=(1, 2))), spread, rtol=0.2)
 
 
 @pytest.mark.parametrize("architecture", ["hae", "unet"])

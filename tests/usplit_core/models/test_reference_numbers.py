@@ -5,10 +5,11 @@ import pytest
 import torch
 
 from tests.usplit_core.models.networks import network, reference, tensors
-from usplit_core.config import RunConfig, resolve
+from usplit_core.config import RunConfig
 from usplit_core.interop import load_original_state_dict
 from usplit_core.models import Network
 from usplit_core.objective import compute_loss
+from usplit_core.settings import resolve
 
 LADDERS = [
     ("hae_vanilla", "hae", "vanilla"),
