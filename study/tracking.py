@@ -54,6 +54,8 @@ class Tracker:
                 self._client.restore_experiment(existing.experiment_id)
             identity = existing.experiment_id
         self._client.set_experiment_tag(identity, "mlflow.note.content", study.question)
+        # Without it the dashboard opens its pages for language models.
+        self._client.set_experiment_tag(identity, "mlflow.experimentKind", "custom_model_development")
         self._client.set_experiment_tag(identity, "usplit.study", json.dumps(study.describe()))
         return str(identity)
 

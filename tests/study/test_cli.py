@@ -11,7 +11,7 @@ import tifffile
 
 from study.__main__ import main
 
-COMMANDS = ("run", "plan", "status", "figures", "predict", "import", "dashboard")
+COMMANDS = ("run", "plan", "status", "figures", "predict", "evaluate", "import", "dashboard")
 
 
 def usplit(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
