@@ -124,7 +124,7 @@ def shown(board: Board, console: Console, log: Path) -> Iterator[Callable[[str, 
             def print_line(fingerprint: str, message: Message) -> None:
                 record(fingerprint, message)
                 if _worth_a_line(message):
-                    console.print(_line(board, fingerprint, message), highlight=False)
+                    console.print(_line(board, fingerprint, message), highlight=False, soft_wrap=True)
 
             yield print_line
 

@@ -19,7 +19,7 @@ def plan_command(space: str, settings: list[str], store: Path, *, name: str | No
     root = Store(store.expanduser().resolve())
     known = {status.fingerprint: status for status in read_statuses(root.ledger, study.name)}
     console = Console()
-    console.print(f"[bold]{study.name}[/]: {study.question}")
+    console.print(f"[bold]{study.name}[/]: {study.question}", soft_wrap=True)
     console.print(_table(prepared, known))
     trials = len(prepared.trials)
     evaluations = sum(len(trial.tilings) for trial in prepared.trials)

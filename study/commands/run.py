@@ -29,7 +29,7 @@ def run_command(
     places = open_store(store)
     prepared = prepare(study)
     evaluations = sum(len(trial.tilings) for trial in prepared.trials)
-    console.print(f"[bold]{study.name}[/]: {study.question}")
+    console.print(f"[bold]{study.name}[/]: {study.question}", soft_wrap=True)
     console.print(f"{len(prepared.trials)} trainings, {evaluations} evaluations", highlight=False)
     outcome = run_study(prepared, places, console=console, address=address, fresh=fresh)
     _say_what_was_done(console, outcome)
@@ -49,7 +49,7 @@ def _say_what_was_done(console: Console, outcome: StudyOutcome) -> None:
     elif not outcome.interrupted and not outcome.failed:
         console.print("Everything had been computed: nothing was trained.")
     for status in outcome.failed:
-        console.print(f"[red]failed[/] {status.label}: {status.reason}", highlight=False)
+        console.print(f"failed {status.label}: {status.reason}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _show_results(console: Console, prepared: PreparedStudy, store: Store, store_option: Path) -> None:

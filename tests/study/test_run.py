@@ -54,4 +54,4 @@ def test_a_study_runs_once_and_answers_again_from_its_store(space: Path, tmp_pat
     image = folder / "best_superimposed.tif"
     split = usplit("predict", folder / "best.safetensors", image, "--padding", 4, "--out", tmp_path / "out")
     assert split.returncode == 0, split.stdout + split.stderr
-    assert (tmp_path / "out" / "best_superimposed_split.tif").exists()
+    assert (tmp_path / "out" / "best_superimposed_split.ome.tif").exists()
