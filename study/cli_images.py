@@ -1,0 +1,100 @@
+"""Commands on images and models: names, options and help. What each does stands in ``study/commands``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from study.cli_options import Axes, Model, Padding, Samples, Tiling, TilingSettings
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: usplit predict usplit_store/studies/quickstart/best.safetensors cells.tif --padding 16")
+def predict(
+    model: Model,
+    images: Annotated[list[str], typer.Argument(help="Superimposed images, or folders of them.", show_default=False)],
+    tiling: Tiling = "inner",
+    padding: Padding = 16,
+    samples: Samples = 1,
+    settings: TilingSettings = [],  # noqa: B006 # as above
+    axes: Axes = None,
+    out: Annotated[Path, typer.Option(help="Directory for the split images.")] = Path(),
+) -> None:
+    """Split superimposed images with a trained model; writes OME-TIFF, and goes on where it was stopped."""
+    from study.commands.predict import predict_command
+
+    predict_command(
+        model, images, tiling=tiling, padding_px=padding, samples=samples, settings=settings, axes=axes, out=out
+    )
+
+
+@app.command(epilog="Example: usplit evaluate usplit_store/studies/quickstart/best.safetensors channels.tif")
+def evaluate(
+    model: Model,
+    images: Annotated[list[str], typer.Argument(help="Images of the structure channels.", show_default=False)],
+    tiling: Tiling = "inner",
+    padding: Padding = 16,
+    samples: Samples = 1,
+    settings: TilingSettings = [],  # noqa: B006 # as above
+    axes: Axes = None,
+    out: Annotated[Path | None, typer.Option(help="CSV file for the scores of each frame.")] = None,
+) -> None:
+    """Score a trained model on images whose structure channels are known."""
+    from study.commands.evaluate import evaluate_command
+
+    evaluate_command(
+        model, images, tiling=tiling, padding_px=padding, samples=samples, settings=settings, axes=axes, out=out
+    )
+
+
+@app.command(
+    "import",
+    epilog="Example: usplit import hagen.ckpt --out hagen.safetensors --from-images actin.tif --from-images mito.tif",
+)
+def import_(
+    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint of juglab/uSplit, *.ckpt.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="The model file to write, *.safetensors.", show_default=False)],
+    settings: Annotated[
+        list[str],
+        typer.Option("--set", metavar="NAME=VALUE", help="A setting that the file does not tell; may be repeated."),
+    ] = [],  # noqa: B006 # as above
+    statistics: Annotated[Path | None, typer.Option(help="JSON file with the statistics of the training.")] = None,
+    from_images: Annotated[
+        list[str], typer.Option(metavar="PATH", help="Images of the training, to compute them; may be repeated.")
+    ] = [],  # noqa: B006 # as above
+) -> None:
+    """Turn a published checkpoint of the authors into a model file; runs no code from it."""
+    from study.commands.import_checkpoint import import_command
+
+    import_command(checkpoint, out, settings, statistics=statistics, images=from_images)
+
+
+@app.command(epilog="Example: usplit noise-model averaged.tif single.tif --out noise_model.safetensors")
+def noise_model(
+    signal: Annotated[str, typer.Argument(help="Clean, averaged or denoised images.", show_default=False)],
+    observation: Annotated[str, typer.Argument(help="Noisy images of the same.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="The file to write, *.safetensors; its figure lies beside it.")] = Path(
+        "noise_model.safetensors"
+    ),
+    channels: Annotated[
+        str | None, typer.Option(metavar="CHANNEL,…", help="Structure channels, by index or name; without it, all.")
+    ] = None,
+    axes: Annotated[str | None, typer.Option(help="Axes of the images, where the files do not say.")] = None,
+    gaussians: Annotated[int, typer.Option(min=1, help="Components of the mixture.")] = 3,
+    coefficients: Annotated[int, typer.Option(min=1, help="Of each polynomial of the signal.")] = 3,
+    seed: Annotated[int, typer.Option(min=0, help="Of the choice of pixels.")] = 0,
+) -> None:
+    """Fit a noise model to pairs of images, for trainings with objective.likelihood=noise_model."""
+    from study.commands.noise_model import noise_model_command
+
+    noise_model_command(
+        signal,
+        observation,
+        out,
+        channels=channels,
+        axes=axes,
+        gaussians=gaussians,
+        coefficients=coefficients,
+        seed=seed,
+    )

@@ -1,0 +1,25 @@
+"""What several commands take: arguments and options with their help."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Space = Annotated[str, typer.Argument(help="A search-space file, or the name of a shipped one.", show_default=False)]
+StudyName = Annotated[str, typer.Argument(help="Name of a study in the store.", show_default=False)]
+StorePath = Annotated[Path, typer.Option("--store", help="Directory that holds everything.")]
+Settings = Annotated[
+    list[str],
+    typer.Option("--set", metavar="NAME=VALUE", help="Change a setting or the levels of a factor; may be repeated."),
+]
+Name = Annotated[str | None, typer.Option("--name", help="Name of the study, where it is not the file's own.")]
+Model = Annotated[Path, typer.Argument(help="A model file, *.safetensors.", show_default=False)]
+Tiling = Annotated[str, typer.Option(help="inner, outer or sliding.")]
+Padding = Annotated[int, typer.Option(help="Padding in px.")]
+Samples = Annotated[int, typer.Option(help="Posterior samples that are averaged.")]
+Axes = Annotated[str | None, typer.Option(help="Axes of the images, where the files do not say.")]
+TilingSettings = Annotated[
+    list[str],
+    typer.Option("--set", metavar="NAME=VALUE", help="Another setting of the tiling; may be repeated."),
+]
+STORE = Path("usplit_store")
