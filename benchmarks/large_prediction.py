@@ -4,9 +4,9 @@ Splits a file of SIDE x SIDE px with an untrained network in a process of its ow
 splits two crops, one at the corner of the frame and one inside it, in memory, and compares what neither of them sees
 beyond the crop.
 
-    python benchmarks/large_prediction.py --side 16384 --threads 2
+    python benchmarks/large_prediction.py --side 16384 --threads 2 --format ome-zarr
 
-Ends with exit code 1 where the peak is above --limit-gb or a crop differs.
+Without --format both files are TIFF. Ends with exit code 1 where the peak is above --limit-gb or a crop differs.
 """
 
 import argparse
@@ -22,10 +22,12 @@ from pathlib import Path
 import numpy as np
 import tifffile
 import torch
+import zarr
 from numpy.typing import NDArray
 
 from usplit_core.checkpoint import SavedModel, save_model
 from usplit_core.config import TilingConfig
+from usplit_core.data.frames import read_frames
 from usplit_core.data.image_files import open_image
 from usplit_core.data.mixing import Statistics
 from usplit_core.inference.file_prediction import split_file
@@ -45,6 +47,8 @@ MODEL = {
     "model.patch_px": 256,
 }
 TILING = TilingConfig(padding_px=16)
+#: Image and result in each format.
+FILES = {"ome-tiff": ("image.tif", "split.ome.tif"), "ome-zarr": ("image.zarr", "split.ome.zarr")}
 ROWS = 256
 CROP_PX = 2048
 KEPT_PX = 256 - 2 * TILING.padding_px
@@ -59,23 +63,29 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--limit-gb", type=float, default=2.0)
     parser.add_argument("--folder", type=Path, default=None, help="for some GB of files; without it, a temporary one")
+    parser.add_argument("--format", choices=FILES, default="ome-tiff", help="of the image and of the result")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
-        _split(options.folder, options.threads)
+        _split(options.folder, options.format, options.threads)
         return 0
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
-        return _measure(Path(name), options.side, options.threads, options.limit_gb)
+        return _measure(Path(name), options)
 
 
-def _measure(folder: Path, side: int, threads: int, limit_gb: float) -> int:
+def _measure(folder: Path, options: argparse.Namespace) -> int:
+    side, threads, limit_gb = options.side, options.threads, options.limit_gb
+    image, result = (folder / name for name in FILES[options.format])
     _write_model(folder / "model.safetensors")
-    _write_image(folder / "image.tif", side)
-    command = [sys.executable, __file__, "--child", "--folder", str(folder), "--threads", str(threads)]
+    (_write_zarr if options.format == "ome-zarr" else _write_tiff)(image, side)
+    flags = {"--folder": folder, "--format": options.format, "--threads": threads}
+    command = [sys.executable, __file__, "--child", *(str(part) for flag in flags.items() for part in flag)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     found = json.loads(done.stdout)
-    whole = tifffile.imread(folder / "split.ome.tif")
-    differences = [_difference(folder, whole, start) for start in (0, side // 2 // KEPT_PX * KEPT_PX)]
+    whole = read_frames(str(result)).pixels[0]
+    differences = [
+        _difference(folder / "model.safetensors", image, whole, start) for start in (0, side // 2 // KEPT_PX * KEPT_PX)
+    ]
     sys.stdout.write(
         f"{side} x {side} px, {threads} threads: {found['seconds']:.0f} s, peak memory {found['peak_gb']:.2f} GB "
         f"(limit {limit_gb:g}), largest difference from memory {max(differences):.1e} of the deviation\n"
@@ -90,10 +100,18 @@ def _write_model(path: Path) -> None:
     save_model(path, build(run.model), SavedModel(run, statistics, {}, {}, 0, "benchmark", ("first", "second")))
 
 
-def _write_image(path: Path, side: int) -> None:
+def _write_tiff(path: Path, side: int) -> None:
     tifffile.imwrite(
         path, _strips(side), shape=(side, side), dtype=np.uint16, rowsperstrip=ROWS, photometric="minisblack"
     )
+
+
+def _write_zarr(path: Path, side: int) -> None:
+    group = zarr.open_group(str(path), mode="w", zarr_format=2)
+    array = group.create_array("0", shape=(side, side), chunks=(ROWS, ROWS), dtype=np.uint16)
+    for row, strip in enumerate(_strips(side)):
+        array[row * ROWS : (row + 1) * ROWS] = strip
+    group.attrs["multiscales"] = [{"axes": [{"name": "y"}, {"name": "x"}], "datasets": [{"path": "0"}]}]
 
 
 def _strips(side: int) -> Iterator[NDArray[np.uint16]]:
@@ -103,26 +121,27 @@ def _strips(side: int) -> Iterator[NDArray[np.uint16]]:
         yield random.integers(0, 4000, (ROWS, side), np.uint16)
 
 
-def _split(folder: Path, threads: int) -> None:
+def _split(folder: Path, file_format: str, threads: int) -> None:
     """Split the file, and write time and peak memory of this process to the standard output."""
     torch.set_num_threads(threads)
     start = time.perf_counter()
-    with open_image(str(folder / "image.tif")) as image:
-        split_file(Splitter.load(folder / "model.safetensors"), image, folder / "split.ome.tif", tiling=TILING)
+    name, result = FILES[file_format]
+    with open_image(str(folder / name)) as image:
+        split_file(Splitter.load(folder / "model.safetensors"), image, folder / result, tiling=TILING)
     seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     sys.stdout.write(json.dumps({"seconds": seconds, "peak_gb": peak / 1e9}))
 
 
-def _difference(folder: Path, whole: NDArray[np.float32], start: int) -> float:
+def _difference(model: Path, file: Path, whole: NDArray[np.float32], start: int) -> float:
     """Return the largest difference of a crop from `start` on, along both axes, over the deviation of the result.
 
     Crops start where tiles do.
     """
     end = start + CROP_PX
-    with open_image(str(folder / "image.tif")) as image:
+    with open_image(str(file)) as image:
         crop = image.read(0, start, end)[:, start:end]
-    expected = Splitter.load(folder / "model.safetensors").split(crop, tiling=TILING)
+    expected = Splitter.load(model).split(crop, tiling=TILING)
     inside = slice(REACH_PX if start else 0, CROP_PX - REACH_PX)
     found = whole[:, start:end, start:end]
     return float(np.abs(found - expected)[:, inside, inside].max() / expected.std())

@@ -5,13 +5,13 @@ from typing import Annotated
 
 import typer
 
-from study.cli_options import Axes, Model, Padding, Samples, Tiling, TilingSettings
+from study.cli_options import STORE, Axes, Model, Padding, Samples, StorePath, Tiling, TilingSettings
 
 app = typer.Typer()
 
 
 @app.command(epilog="Example: usplit predict usplit_store/studies/quickstart/best.safetensors cells.tif --padding 16")
-def predict(
+def predict(  # noqa: PLR0913 # each is an option of the command
     model: Model,
     images: Annotated[list[str], typer.Argument(help="Superimposed images, or folders of them.", show_default=False)],
     tiling: Tiling = "inner",
@@ -20,17 +20,23 @@ def predict(
     settings: TilingSettings = [],  # noqa: B006 # as above
     axes: Axes = None,
     out: Annotated[Path, typer.Option(help="Directory for the split images.")] = Path(),
+    output_format: Annotated[
+        str | None, typer.Option("--format", help="ome-tiff or ome-zarr; without it, that of the image.")
+    ] = None,
+    store: StorePath = STORE,
 ) -> None:
-    """Split superimposed images with a trained model; writes OME-TIFF, and goes on where it was stopped."""
+    """Split superimposed images with a trained model; goes on where it was stopped."""
+    from study.commands.models import model_file
     from study.commands.predict import predict_command
+    from study.commands.tiling import parse_settings, tiling_from
 
-    predict_command(
-        model, images, tiling=tiling, padding_px=padding, samples=samples, settings=settings, axes=axes, out=out
-    )
+    wanted = tiling_from(tiling, padding, samples, parse_settings(settings))
+    with model_file(model, store) as file:
+        predict_command(file, images, tiling=wanted, axes=axes, out=out, output_format=output_format)
 
 
 @app.command(epilog="Example: usplit evaluate usplit_store/studies/quickstart/best.safetensors channels.tif")
-def evaluate(
+def evaluate(  # noqa: PLR0913 # as above
     model: Model,
     images: Annotated[list[str], typer.Argument(help="Images of the structure channels.", show_default=False)],
     tiling: Tiling = "inner",
@@ -39,13 +45,16 @@ def evaluate(
     settings: TilingSettings = [],  # noqa: B006 # as above
     axes: Axes = None,
     out: Annotated[Path | None, typer.Option(help="CSV file for the scores of each frame.")] = None,
+    store: StorePath = STORE,
 ) -> None:
     """Score a trained model on images whose structure channels are known."""
     from study.commands.evaluate import evaluate_command
+    from study.commands.models import model_file
 
-    evaluate_command(
-        model, images, tiling=tiling, padding_px=padding, samples=samples, settings=settings, axes=axes, out=out
-    )
+    with model_file(model, store) as file:
+        evaluate_command(
+            file, images, tiling=tiling, padding_px=padding, samples=samples, settings=settings, axes=axes, out=out
+        )
 
 
 @app.command(

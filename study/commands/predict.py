@@ -7,10 +7,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from study.commands.tiling import parse_settings, tiling_from
-from usplit_core.errors import OutputError
+from usplit_core.config import TilingConfig, check_tiling
+from usplit_core.errors import ConfigError, OutputError, nearest
 
 _SUFFIXES = (".ome.tiff", ".ome.tif", ".tiff", ".tif", ".npy", ".npz", ".ome.zarr", ".zarr")
+_FORMATS = ("ome-tiff", "ome-zarr")
 _OUTCOMES = {"written": "", "resumed": " (gone on with)", "present": " (was there already)"}
 
 
@@ -18,33 +19,32 @@ def predict_command(
     model: Path,
     images: list[str],
     *,
-    tiling: str,
-    padding_px: int,
-    samples: int,
-    settings: list[str],
+    tiling: TilingConfig,
     axes: str | None,
     out: Path,
+    output_format: str | None,
 ) -> None:
-    """Split every image, row by row, and write an OME-TIFF for each into `out`; folders stand for their TIFF files.
+    """Split every image, row by row, and write each into `out`; folders stand for their TIFF files.
+
+    The format is `output_format`, ``ome-tiff`` or ``ome-zarr``, or that of the image.
 
     Raises
     ------
     UserError
         If the model, an image, the tiling or the output cannot be used.
     """
-    wanted = tiling_from(tiling, padding_px, samples, parse_settings(settings))
+    _check_format(output_format)
     _make_folder(out)
     from study.commands.device import pick_device
-    from usplit_core.config import check_tiling
     from usplit_core.data.image_files import check_image, open_image
     from usplit_core.inference.file_prediction import split_file
     from usplit_core.inference.prediction import Splitter
 
     splitter = Splitter.load(model, device=pick_device())
-    check_tiling(splitter.saved.run.model, wanted)
+    check_tiling(splitter.saved.run.model, tiling)
     patch_px = splitter.saved.run.model.patch_px
     console = Console()
-    for image, target in _targets(images, out).items():
+    for image, target in _targets(images, out, output_format).items():
         with open_image(image, axes=axes) as opened:
             check_image(opened)
             if min(opened.height, opened.width) < patch_px:
@@ -52,38 +52,50 @@ def predict_command(
                     f"{image}: {opened.height} x {opened.width} px (y, x) is smaller than a patch of {patch_px} px, "
                     "so it is padded.",
                     highlight=False,
+                    markup=False,
                     soft_wrap=True,
                 )
             with progress_of(console, Path(image).name) as progress:
-                outcome = split_file(splitter, opened, target, tiling=wanted, progress=progress)
+                outcome = split_file(splitter, opened, target, tiling=tiling, progress=progress)
         console.print(f"{target}{_OUTCOMES[outcome]}", highlight=False, markup=False, soft_wrap=True)
 
 
 @contextmanager
 def progress_of(console: Console, name: str) -> Iterator[Callable[[int, int], None]]:
     """Show a bar that counts tiles, for as long as the context lasts; yields what to tell it."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("tiles"))
-    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TextColumn("tiles"))
+    is_shown = console.is_terminal  # elsewhere it would leave empty lines
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=not is_shown) as bar:
         task = bar.add_task(name)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def _targets(images: list[str], out: Path) -> dict[str, Path]:
+def _targets(images: list[str], out: Path, output_format: str | None) -> dict[str, Path]:
     """Return which file each image is written to."""
     from usplit_core.data.frames import tiff_files
+    from usplit_core.data.ome_zarr import is_zarr
+    from usplit_core.data.output_formats import FORMATS
 
     files = []
     for image in images:
         folder = Path(image)
-        is_folder = folder.is_dir() and folder.suffix.lower() != ".zarr"
+        is_folder = folder.is_dir() and not is_zarr(folder)
         files += [str(file) for file in tiff_files(folder)] if is_folder else [image]
     targets: dict[str, Path] = {}
     for file in files:
-        target = out / f"{_stem(file)}_split.ome.tif"
+        written_as = output_format or ("ome-zarr" if is_zarr(Path(file)) else "ome-tiff")
+        target = out / f"{_stem(file)}_split{FORMATS[written_as].suffix}"
         if target in targets.values() and file not in targets:
             raise OutputError(f"two of the images would be written to {target}: split them into different folders")
         targets[file] = target
-    return targets
+    # A folder that results are written into holds them when the command is given again.
+    results = {target.absolute() for target in targets.values()}
+    return {file: target for file, target in targets.items() if Path(file).absolute() not in results}
+
+
+def _check_format(output_format: str | None) -> None:
+    if output_format not in (None, *_FORMATS):
+        raise ConfigError(f"--format {output_format}: {nearest(str(output_format), _FORMATS)}")
 
 
 def _stem(image: str) -> str:

@@ -1,6 +1,7 @@
 """`usplit predict` and `usplit evaluate`: images in, files and scores out, one message for what is wrong."""
 
 import csv
+import resource
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from study.__main__ import main
 from tests.usplit_core.inference.fakes import structures, tiny_run, write_model
 from usplit_core.config import TilingConfig
 from usplit_core.data.frames import read_frames
+from usplit_core.data.tiled_zarr import TiledZarr
+from usplit_core.data.written_image import Layout, WrittenImage
 from usplit_core.inference.prediction import Splitter
 
 TRAIN = structures()
@@ -98,6 +101,57 @@ def test_a_folder_stands_for_its_files_and_a_second_call_predicts_nothing(
     assert read_frames(str(tmp_path / "a_split.ome.tif")).pixels.shape == (2, 2, *IMAGE.shape)
 
 
+def test_the_format_is_that_of_the_image_or_the_one_asked_for(usplit: Usplit, model: Path, tmp_path: Path) -> None:
+    image = save(tmp_path / "cells.tif", IMAGE)
+    flags = ["--padding", "4", "--out", tmp_path]
+
+    asked = usplit("predict", model, image, *flags, "--format", "ome-zarr")
+    (tmp_path / "cells_split.ome.zarr").rename(tmp_path / "two.zarr")
+    refused = usplit("predict", model, tmp_path / "two.zarr", *flags)
+    wrong = usplit("predict", model, image, *flags, "--format", "zarr")
+
+    assert (asked.code, asked.out) == (0, str(tmp_path / "cells_split.ome.zarr"))
+    expected = Splitter.load(model).split(IMAGE, tiling=TilingConfig(padding_px=4))
+    np.testing.assert_array_equal(read_frames(str(tmp_path / "two.zarr")).pixels[0], expected)
+    assert (refused.code, wrong.code) == (2, 2)
+    assert "two.zarr has 2 channels" in refused.err
+    assert "did you mean 'ome-zarr'" in wrong.err
+
+    layout = Layout("", (), ("cells",), IMAGE.shape[0], IMAGE.shape[1], None)
+    single = WrittenImage(tmp_path / "cells.ome.zarr", layout, "abc", TiledZarr)
+    single.write(0, IMAGE[None].astype(np.float32))
+    single.finish()
+    assert usplit("predict", model, tmp_path / "cells.ome.zarr", *flags).out == str(tmp_path / "cells_split.ome.zarr")
+
+
+def test_results_in_a_folder_of_images_are_not_taken_for_images(usplit: Usplit, model: Path, tmp_path: Path) -> None:
+    save(tmp_path / "cells.tif", IMAGE)
+
+    first = usplit("predict", model, tmp_path, "--padding", 4, "--out", tmp_path)
+    second = usplit("predict", model, tmp_path, "--padding", 4, "--out", tmp_path)
+
+    target = tmp_path / "cells_split.ome.tif"
+    assert (first.out, second.out) == (str(target), f"{target} (was there already)")
+
+
+@pytest.mark.parametrize("written_as", ["ome-tiff", "ome-zarr"])
+def test_a_full_disk_is_one_message_and_leaves_nothing_under_the_final_name(
+    usplit: Usplit, model: Path, tmp_path: Path, written_as: str
+) -> None:
+    image = save(tmp_path / "cells.tif", np.random.default_rng(0).integers(0, 500, (270, 270), np.uint16))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))  # a file may not grow: as good as a full disk
+    try:
+        done = usplit("predict", model, image, "--padding", 4, "--format", written_as, "--out", tmp_path / "split")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    assert done.code == 2
+    assert done.err.startswith("error: ")
+    assert "choose a folder that exists and has room" in done.err
+    assert not [entry for entry in (tmp_path / "split").iterdir() if not entry.name.startswith(".")]
+
+
 def test_an_image_smaller_than_a_patch_is_padded_and_said_so(usplit: Usplit, model: Path, tmp_path: Path) -> None:
     done = usplit("predict", model, save(tmp_path / "small.tif", IMAGE[:9, :12]), "--padding", 4, "--out", tmp_path)
 
@@ -111,7 +165,12 @@ def test_an_image_smaller_than_a_patch_is_padded_and_said_so(usplit: Usplit, mod
     [
         (TRAIN[0], {"imagej": True, "metadata": {"axes": "CYX"}}, [], "has 2 channels"),
         (np.full((40, 40), 7, np.uint16), {}, [], "every pixel of frame 0"),
-        (np.where(np.eye(40) > 0, np.nan, 1).astype(np.float32), {}, [], "40 pixels that are NaN"),
+        (
+            np.where(np.eye(40) > 0, np.nan, 1).astype(np.float32),
+            {},
+            [],
+            "the first in frame 0, row 0, column 0",
+        ),
         (IMAGE, {}, ["--padding", "8"], "leaves nothing of a 16 px patch"),
         (IMAGE, {}, ["--padding", "-1"], "tiling.padding_px"),
         (IMAGE, {}, ["--tiling", "iner"], "tiling.mode"),

@@ -1,7 +1,5 @@
 """One image file of any format that we read: its pixels as they are, and what it says about them."""
 
-import importlib
-import importlib.util
 import logging
 import zipfile
 import zlib
@@ -15,6 +13,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from usplit_core.data.ome_zarr import is_zarr, open_ome_zarr
 from usplit_core.errors import DataError
 
 TIFF_SUFFIXES = (".tif", ".tiff")
@@ -22,7 +21,12 @@ SUFFIXES = (*TIFF_SUFFIXES, ".npy", ".npz", ".zarr")
 
 #: Micrometres in the units that ImageJ and OME write.
 MICROMETRES = {"um": 1.0, "µm": 1.0, "μm": 1.0, "\\u00B5m": 1.0, "micron": 1.0, "microns": 1.0, "nm": 1e-3, "mm": 1e3}
-OME_ZARR_UNITS = {"micrometer": "um", "nanometer": "nm", "millimeter": "mm"}
+
+#: What damaged files make their readers raise.
+_DAMAGES = (
+    *(tifffile.TiffFileError, zipfile.BadZipFile, zlib.error),
+    *(OSError, EOFError, ValueError, KeyError, TypeError, RuntimeError),
+)
 
 
 class Stack(NamedTuple):
@@ -54,7 +58,7 @@ def read_file(path: Path, *, axes_wanted: int | None = None) -> Stack:
             return _read_series(path, axes_wanted)
         if suffix in (".npy", ".npz"):
             return _read_numpy(path)
-        if suffix == ".zarr":
+        if is_zarr(path):
             return _read_zarr(path)
     raise DataError(f"{path} is of no format that is read here: use one of {', '.join(SUFFIXES)}")
 
@@ -75,9 +79,9 @@ def readable(path: Path) -> Iterator[None]:
         yield
     except DataError:
         raise
-    except (tifffile.TiffFileError, zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, KeyError) as error:
+    except _DAMAGES as error:
         raise DataError(
-            f"{path} cannot be read as {path.suffix.lower()} ({error}): "
+            f"{path} cannot be read as {path.suffix.lower() or '.zarr'} ({error}): "
             "open it in an image viewer and save it as TIFF again"
         ) from error
     finally:
@@ -171,28 +175,8 @@ def _read_numpy(path: Path) -> Stack:
 
 
 def _read_zarr(path: Path) -> Stack:
-    if importlib.util.find_spec("zarr") is None:
-        raise DataError(f"{path} needs the package zarr: run `pip install zarr`, or save the images as OME-TIFF")
-    group = importlib.import_module("zarr").open_group(str(path), mode="r")
-    attributes = dict(group.attrs)
-    ome = attributes.get("ome", attributes)
-    if "multiscales" not in ome:
-        raise DataError(f"{path} has no OME-Zarr metadata (multiscales): save the images as OME-Zarr or OME-TIFF")
-    image = ome["multiscales"][0]
-    native = image["datasets"][0]
-    axes = [axis if isinstance(axis, dict) else {"name": axis} for axis in image.get("axes", "tczyx")]
-    names = tuple(channel.get("label", "") for channel in ome.get("omero", {}).get("channels", []))
-    scales = [step["scale"] for step in native.get("coordinateTransformations", []) if step["type"] == "scale"]
-    sizes = [
-        _micrometres(scale, OME_ZARR_UNITS.get(axis.get("unit", ""), ""))
-        for axis, scale in zip(axes, scales[0] if scales else [], strict=False)
-    ]
-    return Stack(
-        np.asarray(group[native["path"]]),
-        "".join(axis["name"].upper() for axis in axes),
-        names if all(names) else (),
-        _pair(sizes[-2:]) if sizes else None,
-    )
+    image = open_ome_zarr(path)
+    return Stack(image.read(), image.axes, image.channel_names, image.pixel_size_um)
 
 
 def _micrometres(size: str | float | None, unit: str) -> float | None:

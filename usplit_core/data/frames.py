@@ -5,7 +5,6 @@ where zarr is installed. Axes are taken from the file, else from ``data.axes``, 
 where that is safe. Time and depth fold into N: each plane is a frame.
 """
 
-import hashlib
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from usplit_core.data.axes import arrange
 from usplit_core.data.files import SUFFIXES, TIFF_SUFFIXES, read_file
 from usplit_core.data.locate import locate
+from usplit_core.data.ome_zarr import is_zarr
 from usplit_core.errors import DataError, OutputError, nearest
 
 SYNTHETIC_PREFIX = "synthetic:"
@@ -122,15 +122,6 @@ def write_tiff(
         raise OutputError(f"{path} cannot be written ({error}): choose a folder that exists and has room") from error
 
 
-def content_hash(pixels: NDArray[Any]) -> str:
-    """Return 32 hexadecimal digits that change with the type, the shape or any pixel, on every machine alike."""
-    portable = pixels.dtype.newbyteorder("<")
-    digest = hashlib.blake2b(f"{portable.str} {pixels.shape}".encode(), digest_size=16)
-    for frame in pixels:  # one at a time, so that a large stack is not copied as a whole
-        digest.update(np.ascontiguousarray(frame, portable).data)
-    return digest.hexdigest()
-
-
 def _read(name: str, axes: str | None, *, single: bool) -> Frames:
     if name.startswith(SYNTHETIC_PREFIX):
         # Only here: what draws them takes longer to load than most files take to read.
@@ -139,7 +130,7 @@ def _read(name: str, axes: str | None, *, single: bool) -> Frames:
         pixels, channel_names = generate(name.removeprefix(SYNTHETIC_PREFIX))
         return Frames(pixels, channel_names, None)
     path = locate(name)
-    files = tiff_files(path) if path.is_dir() and path.suffix.lower() != ".zarr" else [path]
+    files = tiff_files(path) if path.is_dir() and not is_zarr(path) else [path]
     parts = [_read_one(file, axes, single=single) for file in files]
     for file, part in zip(files, parts, strict=True):
         if part.pixels.shape[1:] != parts[0].pixels.shape[1:] or part.pixels.dtype != parts[0].pixels.dtype:

@@ -1,6 +1,7 @@
 """Superimposed images in files, read by rows where the format allows, so that a frame need not fit into memory.
 
-TIFF files are read strip by strip or tile by tile; of other formats the whole file is read at once.
+TIFF files are read strip by strip or tile by tile, OME-Zarr by rows of chunks; of other formats the whole file is read
+at once.
 """
 
 import math
@@ -14,9 +15,11 @@ import tifffile
 from numpy.typing import NDArray
 
 from usplit_core.data.axes import CHANNEL_AXES, FRAME_AXES, name_axes
+from usplit_core.data.block_rows import BlockRows
 from usplit_core.data.files import TIFF_SUFFIXES, describe_tiff, readable
 from usplit_core.data.frames import check_pixels, read_image, refuse_channels
 from usplit_core.data.locate import locate
+from usplit_core.data.ome_zarr import FrameReader, is_zarr, open_ome_zarr
 from usplit_core.errors import DataError
 
 #: Rows that are looked at together when a file is checked.
@@ -75,6 +78,8 @@ def open_image(name: str, *, axes: str | None = None) -> Iterator[LazyImage]:
             with readable(path):
                 file = stack.enter_context(tifffile.TiffFile(path))
             image = _open_tiff(file, path, axes)
+        elif path.is_dir() and is_zarr(path):
+            image = _open_zarr(path, axes)
         yield _read_whole(name, axes) if image is None else image
 
 
@@ -90,7 +95,7 @@ def check_image(image: LazyImage) -> None:
         lowest, highest = math.inf, -math.inf
         for top in range(0, image.height, _CHECKED_ROWS):
             rows = image.read(frame, top, min(top + _CHECKED_ROWS, image.height))
-            check_pixels(rows[None, None], f"{image.name}, frame {frame}, rows from {top} on,")
+            _check_rows(rows, image.name, frame, top)
             lowest, highest = min(lowest, float(rows.min())), max(highest, float(rows.max()))
             if rows.dtype.kind in "iu" and lowest < highest:
                 break  # integers are finite, and this frame shows something
@@ -99,6 +104,20 @@ def check_image(image: LazyImage) -> None:
                 f"every pixel of frame {frame} of {image.name} is {lowest:g}: there is nothing to split; "
                 "check the file, or leave that frame out"
             )
+
+
+def _check_rows(rows: NDArray[Any], name: str, frame: int, top: int) -> None:
+    """Refuse rows of a frame that are no finite real numbers, with the place of the first bad pixel in the file."""
+    if rows.dtype.kind != "f":
+        check_pixels(rows[None, None], name)
+        return
+    bad = np.argwhere(~np.isfinite(rows))
+    if len(bad):
+        row, column = bad[0].tolist()
+        raise DataError(
+            f"{name} holds pixels that are NaN or infinite, the first in frame {frame}, row {top + row}, "
+            f"column {column}: replace them, or leave that frame out"
+        )
 
 
 def _read_whole(name: str, axes: str | None) -> LazyImage:
@@ -117,14 +136,15 @@ class _TiffReader:
         self._path, self._file, self._series = path, file, file.series[0]
         self._height, self._width = height, width
         self._dtype = np.dtype(self._series.dtype).newbyteorder("=")
-        self._blocks: dict[tuple[int, int], NDArray[Any]] = {}
+        self._block_px = self._series.keyframe.chunks[0]
+        self._blocks = BlockRows(self._decode, self._block_px)
 
     def read(self, frame: int, top: int, bottom: int) -> NDArray[Any]:
         """See `LazyImage`."""
         with readable(self._path):
             if self._series.dataoffset is not None:
                 return self._read_uncompressed(self._series.dataoffset, frame, top, bottom)
-            return self._read_blocks(frame, top, bottom)
+            return self._blocks.read(frame, top, bottom)
 
     def _read_uncompressed(self, start: int, frame: int, top: int, bottom: int) -> NDArray[Any]:
         stored = self._dtype.newbyteorder(self._file.byteorder)
@@ -135,18 +155,7 @@ class _TiffReader:
             raise ValueError(f"it ends before row {bottom} of frame {frame}")
         return pixels.reshape(-1, self._width).astype(self._dtype, copy=False)
 
-    def _read_blocks(self, frame: int, top: int, bottom: int) -> NDArray[Any]:
-        """Decode the strips or tiles that hold the rows; the last ones are kept, for the rows that follow."""
-        height = self._series.keyframe.chunks[0]
-        rows = range(top // height, -(-bottom // height))
-        self._blocks = {key: block for key, block in self._blocks.items() if key[0] == frame and key[1] in rows}
-        for row in rows:
-            if (frame, row) not in self._blocks:
-                self._blocks[frame, row] = self._decode(frame, row, height)
-        joined = np.concatenate([self._blocks[frame, row] for row in rows])
-        return joined[top - rows.start * height : bottom - rows.start * height]
-
-    def _decode(self, frame: int, row: int, height: int) -> NDArray[Any]:
+    def _decode(self, frame: int, row: int) -> NDArray[Any]:
         """Return one row of strips or tiles of a frame."""
         page = self._series.pages[frame]
         if page is None or page.keyframe is None:
@@ -154,7 +163,7 @@ class _TiffReader:
         decode, tables = page.keyframe.decode, page.jpegtables
         across = self._series.keyframe.chunked[1]
         numbers = range(row * across, (row + 1) * across)
-        pixels = np.zeros((min(height, self._height - row * height), self._width), self._dtype)
+        pixels = np.zeros((min(self._block_px, self._height - row * self._block_px), self._width), self._dtype)
         segments = self._file.filehandle.read_segments(
             [page.dataoffsets[number] for number in numbers],
             [page.databytecounts[number] for number in numbers],
@@ -179,14 +188,47 @@ def _open_tiff(file: tifffile.TiffFile, path: Path, axes: str | None) -> LazyIma
         is_plain = len(series) == 1 and keyframe.samplesperpixel == 1 and len(shape) >= 2
     if not is_plain:
         return None
-    letters = name_axes(shape, file_axes, axes=axes, single=True, where=str(path))
-    channels = math.prod(length for letter, length in zip(letters, shape, strict=True) if letter in CHANNEL_AXES)
-    if channels != 1:
-        refuse_channels(str(path), channels)
+    letters = _frame_axes(shape, file_axes, axes, path)
     if not letters.endswith("YX") or keyframe.shape != shape[-2:] or keyframe.imagedepth != 1:
         return None
     if first.dataoffset is None and len(first.pages) != math.prod(shape[:-2]):
         return None
+    return _lazy(path, shape, letters, pixel_size_um, _TiffReader(file, path, shape[-2], shape[-1]).read)
+
+
+def _open_zarr(path: Path, axes: str | None) -> LazyImage | None:
+    """Return the image for reading by rows, or None where Y and X are not its last axes."""
+    with readable(path):
+        image = open_ome_zarr(path)
+        shape = tuple(map(int, image.array.shape))
+        reader = FrameReader(image)
+    letters = _frame_axes(shape, image.axes, axes, path)
+    if not letters.endswith("YX"):
+        return None
+
+    def read(frame: int, top: int, bottom: int) -> NDArray[Any]:
+        with readable(path):
+            return reader.read(frame, top, bottom)
+
+    return _lazy(path, shape, letters, image.pixel_size_um, read)
+
+
+def _frame_axes(shape: tuple[int, ...], file_axes: str, axes: str | None, path: Path) -> str:
+    """Return a letter for each axis of a file of one channel."""
+    letters = name_axes(shape, file_axes, axes=axes, single=True, where=str(path))
+    channels = math.prod(length for letter, length in zip(letters, shape, strict=True) if letter in CHANNEL_AXES)
+    if channels != 1:
+        refuse_channels(str(path), channels)
+    return letters
+
+
+def _lazy(
+    path: Path,
+    shape: tuple[int, ...],
+    letters: str,
+    pixel_size_um: tuple[float, float] | None,
+    read: Callable[[int, int, int], NDArray[Any]],
+) -> LazyImage:
     counted = [(letter, length) for letter, length in zip(letters, shape, strict=True) if letter in FRAME_AXES]
     return LazyImage(
         name=str(path),
@@ -195,5 +237,5 @@ def _open_tiff(file: tifffile.TiffFile, path: Path, axes: str | None) -> LazyIma
         height=shape[-2],
         width=shape[-1],
         pixel_size_um=pixel_size_um,
-        read=_TiffReader(file, path, shape[-2], shape[-1]).read,
+        read=read,
     )

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from usplit_core.config import DataConfig
+from usplit_core.config import DataConfig, RunConfig
 from usplit_core.data import mixing, pyramid
 from usplit_core.data.mixing import Statistics
 from usplit_core.data.pyramid import Border
@@ -174,11 +174,6 @@ class PatchSource:
         """Return the structure channels (C, Y, X) of a frame, normalised."""
         return mixing.normalise_target(self._prepare(self._native[frame]), self._statistics)
 
-    def steps_to_cover(self, patch_px: int, batch_size: int) -> int:
-        """Return how many batches hold as many patches as the grid of `grid_batches`."""
-        frames, _, height, width = self.shape
-        return -(-frames * (height // patch_px) * (width // patch_px) // batch_size)
-
     def _build_context(self, lc_depth: int, *, per_channel: bool) -> None:
         pyramid.check_depth(*self.shape[2:], lc_depth)
         if lc_depth == 0:
@@ -239,6 +234,23 @@ class PatchSource:
         first = generator.uniform(*self._data.mixing_weight_range, size=batch_size)
         pair = np.stack([first, 1 - first], axis=1) * sum(self._statistics.weights)
         return torch.from_numpy(pair).to(self._weights)
+
+
+def steps_of_epoch(shape: tuple[int, ...], run: RunConfig) -> int:
+    """Return how many steps an epoch has: as the run says, or as many as show every part of the frames once.
+
+    Parameters
+    ----------
+    shape
+        Of the training part, (N, C, Y, X).
+    run
+        Patch size, batch size and schedule.
+    """
+    if run.train.steps_per_epoch is not None:
+        return run.train.steps_per_epoch
+    frames, _, height, width = shape
+    patches = frames * (height // run.model.patch_px) * (width // run.model.patch_px)
+    return -(-patches // run.train.batch_size)
 
 
 def _check_patch(height: int, width: int, patch_px: int) -> None:

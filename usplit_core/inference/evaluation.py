@@ -1,10 +1,11 @@
 """Scores one trained model on the test frames, under every tiling. Source: docs/method.md, Evaluation."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 
@@ -17,7 +18,13 @@ from usplit_core.inference.calibration import Counts, calibration_curve, calibra
 from usplit_core.inference.sample import Box, crop_sample, sample_box
 from usplit_core.inference.scoring import Row, by_channel, score_frame, summarise
 from usplit_core.inference.seams import seam_lines
-from usplit_core.inference.tile_prediction import FramePrediction, fill_border, predict_frame, windows_of
+from usplit_core.inference.tile_prediction import (
+    FramePrediction,
+    fill_border,
+    posterior_samples,
+    predict_frame,
+    windows_of,
+)
 from usplit_core.inference.tiling import TilePlan, plan_tiles
 from usplit_core.models import Network
 
@@ -59,7 +66,9 @@ def evaluate(
     """Predict and score the test frames under each tiling.
 
     Targets are the test frames with background, clip and normalisation of the training; scores are taken in normalised
-    units. Pixels that a tiling leaves out are not scored. The model is loaded and the lateral context built once.
+    units. Pixels that a tiling leaves out are not scored. The model is loaded and the lateral context built once, and
+    tilings that come to the same tiles, borders and samples are predicted once: outer and inner tiling without padding,
+    or different `samples` of a deterministic network.
 
     Parameters
     ----------
@@ -93,8 +102,12 @@ def evaluate(
     )
     job = _Job(module, saved, source, parts.test, sample_box(source))
     done = []
+    known: dict[Hashable, Evaluation] = {}
     for tiling in tilings:
-        evaluation = _evaluate_tiling(job, tiling)
+        work = _work(job, tiling)
+        if work not in known:
+            known[work] = _evaluate_tiling(job, tiling)
+        evaluation = known[work]._replace(tiling=tiling)
         done.append(evaluation)
         if on_done is not None:
             on_done(evaluation)
@@ -111,13 +124,25 @@ class _Job(NamedTuple):
     sample_box: Box
 
 
+def _plan(job: _Job, tiling: TilingConfig) -> TilePlan:
+    height, width = job.test.shape[-2:]
+    return plan_tiles(height, width, patch_px=job.saved.run.model.patch_px, tiling=tiling)
+
+
+def _work(job: _Job, tiling: TilingConfig) -> Hashable:
+    """Return what decides the predictions under a tiling."""
+    plan = _plan(job, tiling)
+    run = job.saved.run
+    numbers = tuple(value.tobytes() if isinstance(value, np.ndarray) else value for value in plan)
+    return numbers, fill_border(tiling, run.data.border), posterior_samples(run.model, tiling)
+
+
 def _evaluate_tiling(job: _Job, tiling: TilingConfig) -> Evaluation:
     rows: list[Row] = []
     seconds = 0.0
     sample: dict[str, NDArray[Any]] = {}
     counts: Counts | None = None
-    height, width = job.test.shape[-2:]
-    plan = plan_tiles(height, width, patch_px=job.saved.run.model.patch_px, tiling=tiling)
+    plan = _plan(job, tiling)
     seams, covered = seam_lines(plan), _covered(plan)
     for frame in range(len(job.test)):
         start = perf_counter()

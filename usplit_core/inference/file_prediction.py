@@ -1,4 +1,4 @@
-"""Splits an image file into an OME-TIFF, row by row: neither the image nor the result need fit into memory."""
+"""Splits an image file into an OME-TIFF or OME-Zarr, row by row: neither image nor result need fit into memory."""
 
 import hashlib
 import json
@@ -11,7 +11,8 @@ from usplit_core import __version__
 from usplit_core.checkpoint import SavedModel
 from usplit_core.config import TilingConfig, check_tiling
 from usplit_core.data.image_files import LazyImage
-from usplit_core.data.tiled_tiff import Layout, TiledTiff, is_finished
+from usplit_core.data.output_formats import format_of
+from usplit_core.data.written_image import Layout, WrittenImage
 from usplit_core.errors import OutputError, UserError
 from usplit_core.inference.prediction import Splitter
 from usplit_core.inference.stitching import Rows
@@ -30,7 +31,7 @@ def split_file(
     batch_size: int | None = None,
     progress: Progress | None = None,
 ) -> Outcome:
-    """Split every frame of an image and write the structure channels, in intensities, to a tiled OME-TIFF.
+    """Split every frame of an image and write the structure channels, in intensities, piece by piece.
 
     Where a pixel is predicted more than once, further channels hold the standard deviation of its predictions. A call
     that was stopped goes on where it was; one that has finished is not repeated.
@@ -42,7 +43,7 @@ def split_file(
     image
         The file; its frame axes and pixel size are kept.
     target
-        The file to write.
+        What to write: an OME-Zarr if its name ends in .zarr, else an OME-TIFF.
     tiling, batch_size
         As in `Splitter.split_with_std`.
     progress
@@ -62,9 +63,11 @@ def split_file(
     plan = plan_tiles(image.height, image.width, patch_px=model.patch_px, tiling=tiling)
     has_std = plan.coverage * posterior_samples(model, tiling) > 1
     identity = _identity(splitter, image, tiling, batch_size)
-    if is_finished(target, identity):
+    output = format_of(target)
+    if output.is_finished(target, identity):
         return "present"
-    file = TiledTiff(target, _layout(image, splitter.saved, has_std=has_std), identity)
+    output.refuse_place(target)
+    file = WrittenImage(target, _layout(image, splitter.saved, has_std=has_std), identity, output.container)
     resumed = file.rows_done(0) > 0
     try:
         for frame in range(image.frames):
@@ -85,7 +88,7 @@ def _split_frame(
     splitter: Splitter,
     image: LazyImage,
     frame: int,
-    file: TiledTiff,
+    file: WrittenImage,
     tiling: TilingConfig,
     batch_size: int | None,
     progress: Progress | None,
@@ -117,13 +120,12 @@ def _layout(image: LazyImage, saved: SavedModel, *, has_std: bool) -> Layout:
 
 def _identity(splitter: Splitter, image: LazyImage, tiling: TilingConfig, batch_size: int | None) -> str:
     """Return a hash of everything that decides the result: weights, image, tiling."""
-    stat = Path(image.name).stat() if Path(image.name).exists() else None
     call = {
         "version": __version__,
         "run": splitter.saved.run.model_dump(mode="json"),
         "statistics": splitter.saved.statistics,
         "image": [str(Path(image.name).absolute()), image.frames, image.height, image.width],
-        "file": None if stat is None else [stat.st_size, stat.st_mtime_ns],
+        "file": _state(Path(image.name)),
         "tiling": tiling.model_dump(),
         "batch_size": batch_size,
         "device": splitter.device.type,
@@ -133,3 +135,12 @@ def _identity(splitter: Splitter, image: LazyImage, tiling: TilingConfig, batch_
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+def _state(path: Path) -> list[int] | None:
+    """Return what changes when a file, or any file of a folder, is written anew: size and time."""
+    if not path.exists():
+        return None
+    files = [entry for entry in path.rglob("*") if entry.is_file()] if path.is_dir() else [path]
+    states = [file.stat() for file in files]
+    return [sum(state.st_size for state in states), max((state.st_mtime_ns for state in states), default=0)]

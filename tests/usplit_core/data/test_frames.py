@@ -8,7 +8,7 @@ import pytest
 import tifffile
 from numpy.typing import NDArray
 
-from usplit_core.data.frames import content_hash, read_frames, read_image, write_tiff
+from usplit_core.data.frames import read_frames, read_image, write_tiff
 from usplit_core.errors import DataError, OutputError
 
 FRAMES = np.random.default_rng(0).integers(0, 4000, (5, 2, 20, 30), np.uint16)
@@ -174,14 +174,3 @@ def test_written_tiffs_are_hyperstacks_that_come_back(tmp_path: Path, count: int
 def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot be written"):
         write_tiff(tmp_path / "nowhere" / "a.tif", FRAMES[0], channel_names=("a", "b"), pixel_size_um=None)
-
-
-def test_the_content_hash_sees_type_shape_and_every_pixel() -> None:
-    changed = FRAMES.copy()
-    changed[-1, -1, -1, -1] += 1
-    variants = [FRAMES, changed, FRAMES.astype(np.int32), FRAMES.reshape(5, 2, 30, 20), FRAMES[:4]]
-    hashes = [content_hash(pixels) for pixels in variants]
-    assert len(set(hashes)) == len(variants)
-    assert content_hash(FRAMES.astype(">u2")) == hashes[0]
-    assert content_hash(np.asfortranarray(FRAMES)) == hashes[0]
-    assert len(hashes[0]) == 32

@@ -14,9 +14,10 @@ from usplit_core.config import DataConfig
 from usplit_core.data import mixing
 from usplit_core.data.mixing import Statistics, fit_statistics
 from usplit_core.data.pyramid import build_pyramid
-from usplit_core.data.sampling import PatchSource
+from usplit_core.data.sampling import PatchSource, steps_of_epoch
 from usplit_core.data.splits import split
 from usplit_core.errors import DataError
+from usplit_core.settings import resolve
 
 
 def config(**values: Any) -> DataConfig:
@@ -150,7 +151,9 @@ def test_the_grid_starts_at_the_top_left_and_leaves_out_the_remainder(frames: ND
     grid = source(frames, data)
     batches = list(grid.grid_batches(patch_px=14, batch_size=4))
     assert [len(batch.input) for batch in batches] == [4, 4, 4, 4, 2]
-    assert grid.steps_to_cover(14, 4) == len(batches)
+    model = {"model.patch_px": 14, "model.depth": 1, "model.lc_depth": 0, "tiling.padding_px": 2}
+    run = resolve({"data.path": "cells.tif", "train.batch_size": 4, **model})
+    assert steps_of_epoch(frames.shape, run) == len(batches)
     targets = torch.cat([batch.target for batch in batches])
     expected = [
         grid.target(frame)[:, top : top + 14, left : left + 14]

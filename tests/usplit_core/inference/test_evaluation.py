@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from usplit_core.data.mixing import prepare, superimpose
 from usplit_core.data.sampling import PatchSource
 from usplit_core.data.splits import Parts
 from usplit_core.errors import ConfigError, DataError
+from usplit_core.inference import evaluation as evaluation_module
 from usplit_core.inference.calibration import BINS
 from usplit_core.inference.evaluation import Evaluation, evaluate
 from usplit_core.inference.metrics import scale_invariant_psnr
@@ -20,7 +22,7 @@ from usplit_core.inference.prediction import Splitter
 from usplit_core.inference.sample import most_structure
 from usplit_core.inference.scoring import SCORES, SEAM_SCORES, score_frame, summarise
 from usplit_core.inference.seams import seam_lines
-from usplit_core.inference.tile_prediction import predict_frame, windows_of
+from usplit_core.inference.tile_prediction import FramePrediction, predict_frame, windows_of
 from usplit_core.inference.tiling import plan_tiles
 from usplit_core.vocabulary import metric
 
@@ -52,6 +54,32 @@ def test_each_tiling_is_told_as_soon_as_it_is_scored(model: Path) -> None:
     assert [evaluation.metrics["test/psnr_db"] for evaluation in told] == [
         evaluation.metrics["test/psnr_db"] for evaluation in done
     ]
+
+
+def test_tilings_that_come_to_the_same_are_predicted_once(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predicted: list[TilingConfig] = []
+
+    def count(*arguments: Any, tiling: TilingConfig, seed: int) -> FramePrediction:
+        predicted.append(tiling)
+        return predict_frame(*arguments, tiling=tiling, seed=seed)
+
+    monkeypatch.setattr(evaluation_module, "predict_frame", count)
+    same = [TilingConfig(mode=mode, padding_px=0) for mode in ("inner", "outer")]
+    tilings = [*same, TilingConfig(padding_px=0, samples=2), TilingConfig(padding_px=4)]
+    hae = write_model(tmp_path / "hae.safetensors", tiny_run(model__architecture="hae"), TRAIN)
+
+    inner, outer, several, other = evaluate(model, PARTS, tilings)
+    assert len(predicted) == 3 * 2  # test frames
+    assert [inner.tiling, outer.tiling, several.tiling, other.tiling] == tilings
+    assert inner.metrics == outer.metrics
+    assert len({inner.metrics["test/psnr_db"], several.metrics["test/psnr_db"], other.metrics["test/psnr_db"]}) == 3
+
+    predicted.clear()
+    one, _, two, _ = evaluate(hae, PARTS, tilings)
+    assert len(predicted) == 2 * 2
+    assert one.frames == two.frames
 
 
 def test_there_is_a_row_a_frame_and_channel_and_it_is_json(evaluations: list[Evaluation]) -> None:

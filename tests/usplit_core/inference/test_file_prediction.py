@@ -11,6 +11,9 @@ from tests.usplit_core.inference.fakes import structures, tiny_run, write_model
 from usplit_core.config import TilingConfig
 from usplit_core.data.frames import read_frames
 from usplit_core.data.image_files import LazyImage, open_image
+from usplit_core.data.ome_zarr import open_ome_zarr
+from usplit_core.data.tiled_zarr import TiledZarr
+from usplit_core.data.written_image import Layout, WrittenImage
 from usplit_core.errors import CheckpointError, ConfigError, DataError
 from usplit_core.inference.file_prediction import split_file
 from usplit_core.inference.prediction import Splitter
@@ -63,11 +66,32 @@ def test_a_file_is_split_as_the_image_in_memory(
         assert file.series[0].axes == "ZCYX"
 
 
+def test_an_ome_zarr_is_split_to_an_ome_zarr_with_its_axes_and_pixel_size(splitter: Splitter, tmp_path: Path) -> None:
+    layout = Layout("TZ", (1, 2), ("cells",), 300, 70, (0.2, 0.1))
+    written = WrittenImage(tmp_path / "cells.ome.zarr", layout, "abc", TiledZarr)
+    for frame, pixels in enumerate(STACK):
+        written.write(frame, pixels[None].astype(np.float32))
+    written.finish()
+    target = tmp_path / "split.ome.zarr"
+
+    with open_image(str(tmp_path / "cells.ome.zarr")) as image:
+        assert split_file(splitter, image, target, tiling=TILING, batch_size=50) == "written"
+        assert split_file(splitter, image, target, tiling=TILING, batch_size=50) == "present"
+        (tmp_path / "cells.ome.zarr" / "0" / "0" / "0" / "1" / "0" / "0").touch()
+        assert split_file(splitter, image, target, tiling=TILING, batch_size=50) == "written"
+
+    expected = [splitter.split(pixels.astype(np.float32), tiling=TILING, batch_size=50) for pixels in STACK]
+    result = open_ome_zarr(target)
+    np.testing.assert_array_equal(result.array[0].swapaxes(0, 1), expected)
+    assert (result.axes, result.channel_names, result.pixel_size_um) == ("TCZYX", ("dim", "bright"), (0.2, 0.1))
+
+
+@pytest.mark.parametrize("suffix", [".ome.tif", ".ome.zarr"])
 def test_a_call_that_was_stopped_goes_on_and_gives_the_same(
-    splitter: Splitter, image: LazyImage, tmp_path: Path
+    splitter: Splitter, image: LazyImage, tmp_path: Path, suffix: str
 ) -> None:
     tiling = TilingConfig(mode="sliding", padding_px=4, samples=2)
-    target, whole = tmp_path / "split.ome.tif", tmp_path / "whole.ome.tif"
+    target, whole = tmp_path / f"split{suffix}", tmp_path / f"whole{suffix}"
     split_file(splitter, image, whole, tiling=tiling, batch_size=50)
 
     def stop(done: int, total: int) -> None:
@@ -85,7 +109,7 @@ def test_a_call_that_was_stopped_goes_on_and_gives_the_same(
 
     assert outcome == "resumed"
     assert told[0] > 0.5 * told[-1] / 2  # most of the first frame was not predicted again
-    np.testing.assert_array_equal(tifffile.imread(target), tifffile.imread(whole))
+    np.testing.assert_array_equal(read_frames(str(target)).pixels, read_frames(str(whole)).pixels)
 
 
 def test_a_finished_file_is_not_split_again(splitter: Splitter, image: LazyImage, tmp_path: Path) -> None:
