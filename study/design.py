@@ -1,11 +1,19 @@
 """From factors to trials to evaluations: one training for each distinct train configuration."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from operator import attrgetter
 from typing import NamedTuple
 
-from study.fingerprint import cell, evaluation_key, fingerprint
-from study.spec import Study, evaluation_runs, train_runs
+from study.fingerprint import evaluation_key, identities
+from study.spec import Study, evaluation_runs, runs_of_point, train_points
 from usplit_core.config import DataConfig, RunConfig, TilingConfig
+from usplit_core.settings import Setting
+
+#: Gives the content hash of the frames that a data section names.
+ContentOf = Callable[[DataConfig], str]
+
+#: Settings that every label has, whether they vary or not.
+_SHOWN = frozenset({"model.architecture", "model.variant", "model.lc_depth", "model.patch_px"})
 
 
 class PlannedTrial(NamedTuple):
@@ -23,8 +31,8 @@ class PlannedTrial(NamedTuple):
         return tuple(evaluation_key(tiling) for tiling in self.tilings)
 
 
-def plan_trials(study: Study, content_of: Callable[[DataConfig], str]) -> list[PlannedTrial]:
-    """Return the trials of a study, each once, in the order of its factors.
+def plan_trials(study: Study, content_of: ContentOf) -> list[PlannedTrial]:
+    """Return the trials of a study, each once, in the order of its factors; of a search, none: it draws them later.
 
     Parameters
     ----------
@@ -39,12 +47,25 @@ def plan_trials(study: Study, content_of: Callable[[DataConfig], str]) -> list[P
         If a combination of levels is no legal run.
     """
     trials: dict[str, PlannedTrial] = {}
-    for run in train_runs(study):
-        content = content_of(run.data)
-        identity = fingerprint(run, content)
-        tilings = tuple(evaluation.tiling for evaluation in evaluation_runs(study, run))
-        trials.setdefault(identity, PlannedTrial(identity, cell(run, content), label(study, run), run, tilings))
+    for point in train_points(study):
+        for trial in trials_of_point(study, point, content_of):
+            trials.setdefault(trial.fingerprint, trial)
     return list(trials.values())
+
+
+def trials_of_point(study: Study, point: Mapping[str, Setting], content_of: ContentOf) -> list[PlannedTrial]:
+    """Return the trials of one combination of train factors, one a seed.
+
+    Raises
+    ------
+    ConfigError
+        If the combination is no legal run.
+    """
+    runs = runs_of_point(study, point)
+    content = content_of(runs[0].data)
+    # A tiling depends on the network, not on the seed.
+    tilings = tuple(evaluation.tiling for evaluation in evaluation_runs(study, runs[0]))
+    return [PlannedTrial(*identities(run, content), label(study, run), run, tilings) for run in runs]
 
 
 def label(study: Study, run: RunConfig) -> str:
@@ -53,10 +74,9 @@ def label(study: Study, run: RunConfig) -> str:
     parts = [model.variant, f"lc{model.lc_depth}", f"P{model.patch_px}"]
     if model.architecture != "hvae":
         parts.insert(0, model.architecture)
-    shown = {"model.architecture", "model.variant", "model.lc_depth", "model.patch_px"}
-    dump = run.model_dump()
-    for name in study.train:
-        if name not in shown:
-            section, _, field = name.partition(".")
-            parts.append(f"{field}={dump[section][field]}")
+    parts += [f"{name.partition('.')[2]}={_short(attrgetter(name)(run))}" for name in study.train if name not in _SHOWN]
     return " ".join([*parts, f"seed{run.train.seed}"])
+
+
+def _short(value: Setting) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

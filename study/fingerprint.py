@@ -6,7 +6,7 @@ a finished one is never trained again, an unfinished one is resumed.
 
 import hashlib
 import json
-from typing import Any
+from typing import Any, NamedTuple
 
 from study.noise_models import content_of_noise_model
 from usplit_core import NUMERICS_VERSION
@@ -16,21 +16,34 @@ from usplit_core.identity import identity
 _SEEDS = ("train.seed", "train.data_seed")
 
 
-def fingerprint(run: RunConfig, content: str) -> str:
-    """Return the identity of the trial that trains `run` on frames with the content hash `content`.
+class Identities(NamedTuple):
+    """The fingerprint of a trial, and the cell that it shares with its replicates."""
+
+    fingerprint: str
+    cell: str
+
+
+def identities(run: RunConfig, content: str) -> Identities:
+    """Return what the trial that trains `run` on frames with the content hash `content` is known by.
 
     Raises
     ------
     CheckpointError
         If the noise model of the run cannot be read: its content is part of the identity.
     """
-    return _hash(_everything(run, content))
+    everything = _everything(run, content)
+    without_seeds = {name: value for name, value in everything.items() if name not in _SEEDS}
+    return Identities(_hash(everything), _hash(without_seeds))
+
+
+def fingerprint(run: RunConfig, content: str) -> str:
+    """Return the identity of a trial; see `identities`."""
+    return identities(run, content).fingerprint
 
 
 def cell(run: RunConfig, content: str) -> str:
     """Return the identity that a trial shares with its replicates: its fingerprint without the seeds."""
-    everything = _everything(run, content)
-    return _hash({name: value for name, value in everything.items() if name not in _SEEDS})
+    return identities(run, content).cell
 
 
 def evaluation_key(tiling: TilingConfig) -> str:

@@ -1,56 +1,62 @@
 """The words of a study: what is asked, what varies, how often, and with which resources.
 
-A search space is a Python file with one name, ``STUDY``. Everything in it is checked when the
-study object is made, so a misspelt setting is refused before anything else happens.
+A search space is a Python file with one name, ``STUDY``, that imports everything it needs from
+here. All of it is checked when the study object is made, so a misspelt setting is refused before
+anything else happens.
 """
 
 import itertools
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
-from usplit_core.config import EVALUATION_SECTIONS, RunConfig
-from usplit_core.errors import ConfigError, nearest
-from usplit_core.settings import Setting, parse_setting, resolve, setting
+from study.budget import Budget
+from study.checks import (
+    check_conditions,
+    check_constraints,
+    check_design,
+    check_factors,
+    check_names,
+    check_objectives,
+    check_seeds,
+)
+from study.designs import (
+    Crossed,
+    Design,
+    Fractional,
+    FullFactorial,
+    LatinHypercube,
+    OneFactor,
+    Random,
+    Sampler,
+    Search,
+)
+from study.draws import check_draws, legal_points, sample
+from study.factors import Choice, Factor, Grid, IntRange, LogUniform, Range, Uniform, levels_of
+from study.layouts import Layout, cross
+from study.overrides import changed_fields
+from study.resources import Resources
+from study.rules import AtMost, Condition, Constraint, Only
+from study.runs import Ways, evaluations_of, make_ways, run_of, with_seed
+from study.stopping import ASHA, Hyperband, MedianStopping, Stopping, describe_stopping
+from study.walk import Space, make_space
+from usplit_core.config import RunConfig
+from usplit_core.errors import ConfigError
+from usplit_core.settings import Setting
 from usplit_core.vocabulary import HEADLINE, METRICS
 
-_SEED = "train.seed"
+__all__ = [
+    "ASHA", "AtMost", "Budget", "Choice", "Constraint", "Fractional", "FullFactorial", "Grid", "Hyperband", "IntRange",
+    "LatinHypercube", "LogUniform", "MedianStopping", "OneFactor", "Only", "Random", "Resources", "Sampler", "Search",
+    "Study", "Uniform", "evaluation_runs", "left_out", "override", "runs_of_point", "train_points", "train_runs",
+]  # fmt: skip
 
-
-class Grid(tuple[Setting, ...]):
-    """The levels of a factor; every one is combined with every level of the other factors."""
-
-    def __new__(cls, *levels: Setting) -> "Grid":
-        if not levels:
-            raise ConfigError("a Grid without levels varies nothing: give at least one level, such as Grid(0, 2)")
-        duplicates = [level for index, level in enumerate(levels) if level in levels[:index]]
-        if duplicates:
-            raise ConfigError(f"Grid{levels} names {duplicates[0]!r} twice: every level counts once")
-        return super().__new__(cls, levels)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Resources:
-    """What one trial occupies while it runs.
-
-    Attributes
-    ----------
-    cpus
-        Cores, which is also the number of threads that a trial computes with.
-    gpus
-        GPUs or a fraction of one; None = one where the machine has any, else none.
-    """
-
-    cpus: int = 1
-    gpus: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.cpus < 1:
-            raise ConfigError(f"resources.cpus = {self.cpus}: a trial needs at least one core")
-        if self.gpus is not None and not (0 <= self.gpus <= 1 or self.gpus == int(self.gpus)):
-            raise ConfigError(f"resources.gpus = {self.gpus}: use a fraction up to 1, or a whole number")
+#: Draws of a search that stand for all of it, where something is checked before it draws.
+_SAMPLE = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,35 +72,72 @@ class Study:
     base
         Settings that hold in every run, by dotted name.
     train
-        Train factors: every combination of their levels is trained, once for each seed.
+        Train factors, by dotted name; `design` says which of their combinations are trained.
     evaluate
         Evaluation factors (``tiling.…``): every combination is scored from the same weights.
+    design
+        Which combinations are trained.
+    conditions
+        How far, and where, a train factor varies.
+    constraints
+        Combinations that are left out, with the reason.
     replicates
-        Number of seeds, or the seeds themselves.
+        Number of seeds, or the seeds themselves. One seed decides the initial weights and the order
+        of the data under every combination, so differences can be paired.
     objective
-        Metric that decides which configuration is best.
+        Metric that decides which combination is best; of a `Search`, it may be several.
+    budget
+        When the study stops by itself.
+    stopping
+        When a trial that falls behind is stopped; None = never.
     resources
         What one trial occupies.
+    failures_allowed
+        Trials that may fail in one way before the study stops.
     """
 
     name: str
     question: str
     base: Mapping[str, Setting]
-    train: Mapping[str, Grid] = field(default_factory=dict)
+    train: Mapping[str, Factor] = field(default_factory=dict)
     evaluate: Mapping[str, Grid] = field(default_factory=dict)
+    design: Design = field(default_factory=FullFactorial)
+    conditions: tuple[Condition, ...] = ()
+    constraints: tuple[Constraint, ...] = ()
     replicates: int | tuple[int, ...] = 1
-    objective: str = HEADLINE.key
+    objective: str | tuple[str, ...] = HEADLINE.key
+    budget: Budget = field(default_factory=Budget)
+    stopping: Stopping | None = None
     resources: Resources = field(default_factory=Resources)
+    failures_allowed: int = 3
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,60}", self.name):
             raise ConfigError(f"study name {self.name!r}: use lower-case letters, digits, - and _, at most 61 of them")
         for group in ("base", "train", "evaluate"):
             object.__setattr__(self, group, MappingProxyType(dict(getattr(self, group))))
-        _check_names(self)
-        _check_objective(self.objective)
-        if not self.seeds:
-            raise ConfigError(f"replicates = {self.replicates!r}: a study needs at least one seed")
+        if not isinstance(self.design, Design):
+            raise ConfigError(
+                f"design = {self.design!r} is no design; use such as FullFactorial() or Random(trials=20)"
+            )
+        if self.failures_allowed < 0:
+            raise ConfigError(f"failures_allowed = {self.failures_allowed}: give 0 or more")
+        check_names(self.base, self.train, self.evaluate, self.conditions)
+        check_factors(self.train, self.evaluate, self.design)
+        check_conditions(self.train, self.conditions)
+        check_constraints(self.constraints)
+        check_design(self.train, self.design)
+        check_objectives(self.objective, self.design)
+        check_seeds(self.replicates, self.seeds)
+        if self.stopping is not None and len(self.objectives) > 1:
+            raise ConfigError(
+                f"stopping = {self.stopping}: a trial that was stopped has no cost to compare with that of others; "
+                "set stopping to None, or name one objective"
+            )
+        if not isinstance(self.design, Crossed):
+            check_draws(self.space, self.design, self.ways)
+        if not self.is_search and not self.layout.points:
+            raise ConfigError("the rules leave nothing to train: loosen one of them")
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -102,116 +145,129 @@ class Study:
         return tuple(range(self.replicates)) if isinstance(self.replicates, int) else tuple(self.replicates)
 
     @property
+    def is_search(self) -> bool:
+        """Whether a sampler draws the points one by one, so that they are not known beforehand."""
+        return isinstance(self.design, Search)
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """The metrics that decide which combination is best; all but a search have one."""
+        return (self.objective,) if isinstance(self.objective, str) else self.objective
+
+    @property
+    def directions(self) -> tuple[str, ...]:
+        """Whether larger or smaller is better, one an objective: ``maximise`` or ``minimise``."""
+        return tuple("minimise" if METRICS[key].better == "lower" else "maximise" for key in self.objectives)
+
+    @property
     def direction(self) -> str:
-        """Whether a larger or a smaller objective is better."""
-        return "minimise" if METRICS[self.objective].better == "lower" else "maximise"
+        """Whether a larger or a smaller value of the first objective is better."""
+        return self.directions[0]
+
+    @cached_property
+    def space(self) -> Space:
+        """What varies in training, in the order in which it is drawn."""
+        return make_space(self.base, self.train, self.conditions, self.constraints)
+
+    @cached_property
+    def ways(self) -> Ways:
+        """How each training is evaluated."""
+        return make_ways(self.base, self.evaluate, self.constraints)
+
+    @cached_property
+    def layout(self) -> Layout:
+        """The points of the design; a search has none beforehand."""
+        if isinstance(self.design, Crossed):
+            return cross(self.space, self.design)
+        if isinstance(self.design, Search):
+            return Layout((), {})
+        return sample(self.space, self.design, self.ways)
 
     def describe(self) -> dict[str, Any]:
-        """Return the study as JSON-able data, for the ledger and the experiment's tag."""
+        """Return the study as JSON-able data, for the ledger and the experiment's tag.
+
+        Under ``train``, a factor that is drawn from a range has no levels; ``ranges`` has its ends.
+        """
         return {
             "name": self.name,
             "question": self.question,
             "base": dict(self.base),
-            "train": {name: list(levels) for name, levels in self.train.items()},
+            "train": {name: list(levels_of(factor)) for name, factor in self.train.items()},
+            "ranges": {name: factor.describe() for name, factor in self.train.items() if isinstance(factor, Range)},
             "evaluate": {name: list(levels) for name, levels in self.evaluate.items()},
+            "design": self.design.describe(),
+            "conditions": [rule.describe() for rule in self.conditions],
+            "constraints": [rule.describe() for rule in self.constraints],
             "replicates": list(self.seeds),
-            "objective": self.objective,
+            "objective": self.objectives[0],
             "direction": self.direction,
+            "objectives": list(self.objectives),
+            "directions": list(self.directions),
+            "budget": asdict(self.budget),
+            "stopping": describe_stopping(self.stopping),
         }
 
 
-def _check_names(study: Study) -> None:
-    for name in (*study.base, *study.train, *study.evaluate):
-        setting(name)
-    for name in study.train:
-        if name.startswith(EVALUATION_SECTIONS):
-            raise ConfigError(f"{name} never needs a new training: name it under evaluate, not under train")
-        if name == _SEED:
-            raise ConfigError(f"{_SEED} is what replicates vary: set replicates = {tuple(study.train[name])!r} instead")
-        if name in study.base:
-            raise ConfigError(f"{name} is both set in base and varied in train: remove one of them")
-    for name in study.evaluate:
-        if not name.startswith(EVALUATION_SECTIONS):
-            raise ConfigError(f"{name} needs a new training for each level: name it under train, not under evaluate")
-        if name in study.base:
-            raise ConfigError(f"{name} is both set in base and varied in evaluate: remove one of them")
+def train_points(study: Study) -> Iterator[dict[str, Setting]]:
+    """Yield the value of each train factor in every combination; of a search, which draws later, nothing."""
+    return iter(study.layout.points)
 
 
-def _check_objective(key: str) -> None:
-    if key not in METRICS:
-        raise ConfigError(f"objective = {key!r} is no metric that a trial reports; {nearest(key, METRICS)}")
-    if METRICS[key].better == "neither":
-        raise ConfigError(f"objective = {key!r}: neither more nor less of it is better; use such as {HEADLINE.key}")
+def runs_of_point(study: Study, point: Mapping[str, Setting]) -> list[RunConfig]:
+    """Return the trainings of a combination, one a seed.
+
+    Raises
+    ------
+    ConfigError
+        If the combination is not a legal run; names it.
+    """
+    run = run_of(study.base, point, study.ways)
+    return [with_seed(run, seed) for seed in study.seeds]
 
 
 def train_runs(study: Study) -> Iterator[RunConfig]:
-    """Yield the run of every combination of train levels and seeds, replicates of one combination together.
+    """Yield the run of every combination and seed, replicates of one combination together; of a search, some draws.
 
     Raises
     ------
     ConfigError
         If a combination is not a legal run; names the combination.
     """
-    # A training has no tiling, but a run has: any that is asked for will do.
-    tiling = {name: levels[0] for name, levels in study.evaluate.items()}
-    for levels in itertools.product(*study.train.values()):
-        combination = dict(zip(study.train, levels, strict=True))
-        for seed in study.seeds:
-            yield _resolve_combination({**study.base, **tiling, **combination, _SEED: seed}, combination)
+    points = train_points(study)
+    if isinstance(study.design, Search):
+        points = itertools.islice(legal_points(study.space, study.design, study.ways), _SAMPLE)
+    for point in points:
+        yield from runs_of_point(study, point)
 
 
 def evaluation_runs(study: Study, run: RunConfig) -> Iterator[RunConfig]:
-    """Yield `run` under every combination of evaluation levels."""
-    for levels in itertools.product(*study.evaluate.values()):
-        combination = dict(zip(study.evaluate, levels, strict=True))
-        settings = {**study.base, **_levels_of(study, run), **combination, _SEED: run.train.seed}
-        yield _resolve_combination(settings, combination)
-
-
-def _levels_of(study: Study, run: RunConfig) -> dict[str, Setting]:
-    dump = run.model_dump()
-    return {name: dump[name.partition(".")[0]][name.partition(".")[2]] for name in study.train}
-
-
-def _resolve_combination(settings: Mapping[str, Setting], combination: Mapping[str, Setting]) -> RunConfig:
-    try:
-        return resolve(settings)
-    except ConfigError as error:
-        if not combination:
-            raise
-        where = ", ".join(f"{name} = {value!r}" for name, value in combination.items())
-        raise ConfigError(f"the combination {where} is no legal run:\n{error}") from None
-
-
-def override(study: Study, settings: Mapping[str, str]) -> Study:
-    """Return the study with settings from a command line put in place of its own.
-
-    Parameters
-    ----------
-    study
-        The study as its file says.
-    settings
-        Texts by name. A factor takes a comma-separated list of levels; ``replicates`` a number.
+    """Yield `run` under every combination of evaluation levels that the constraints allow.
 
     Raises
     ------
     ConfigError
-        If a name is unknown or a text is no value of that setting.
+        If a combination is not a legal run; names the combination.
     """
-    base, train, evaluate, replicates = dict(study.base), dict(study.train), dict(study.evaluate), study.replicates
-    for name, text in settings.items():
-        if name == "replicates":
-            if not text.isdigit() or int(text) < 1:
-                raise ConfigError(f"replicates = {text!r}: give a whole number of seeds, at least 1")
-            replicates = int(text)
-        elif name in train:
-            train[name] = _levels(name, text)
-        elif name in evaluate:
-            evaluate[name] = _levels(name, text)
-        else:
-            base[name] = parse_setting(name, text)
-    return replace(study, base=base, train=train, evaluate=evaluate, replicates=replicates)
+    return evaluations_of(run, study.ways)
 
 
-def _levels(name: str, text: str) -> Grid:
-    return Grid(*(parse_setting(name, item.strip()) for item in text.split(",")))
+def left_out(study: Study) -> list[tuple[str, int]]:
+    """Return what the rules leave out, the reason and the number of combinations; evaluations count once a training."""
+    counts = Counter(study.layout.left_out)
+    if study.ways.constraints:
+        for point in study.layout.points:
+            run = run_of(study.base, point, study.ways)
+            reasons = (study.ways.reason_against(run, way) for way in study.ways.all)
+            counts.update(reason for reason in reasons if reason is not None)
+    return list(counts.items())
+
+
+def override(study: Study, settings: Mapping[str, str]) -> Study:
+    """Return the study with settings from a command line put in place of its own; see `changed_fields`.
+
+    Raises
+    ------
+    ConfigError
+        If a name is unknown, a text is no value of that setting, or the study thereby contradicts itself.
+    """
+    return replace(study, **changed_fields(study, settings))

@@ -72,6 +72,26 @@ def setting(name: str) -> SettingInfo:
     return SETTINGS[name]
 
 
+def check_setting(name: str, value: Any) -> None:
+    """Refuse a value that setting `name` cannot have in any run.
+
+    Raises
+    ------
+    ConfigError
+        If the name is unknown, or the value is of another type or beyond the range.
+    """
+    info = setting(name)
+    try:
+        text = json.dumps(value, allow_nan=False)
+        info.type.validate_json(text, strict=True)
+    except ValidationError as error:
+        # A value of the right type but beyond the range tells more than those of another type.
+        problems = [problem for problem in error.errors() if not problem["type"].endswith("_type")]
+        raise ConfigError(f"{name} = {text}: {_rule((problems or error.errors())[-1])}") from None
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{name} = {value!r}: {error}; use numbers, texts and tuples") from None
+
+
 def parse_setting(name: str, text: str) -> Setting:
     """Read the value of setting `name` from `text`, as given on a command line or held in the store.
 
@@ -100,13 +120,13 @@ def format_setting(value: Setting) -> str:
 
 
 def _readings(text: str) -> list[str]:
-    """Return the JSON texts that `text` may stand for, the likeliest last."""
-    readings = [json.dumps(text)]
+    """Return the JSON texts that `text` may stand for; a number before a list of one number."""
+    readings = [json.dumps(text), json.dumps(_scalar(text))]
     if text in ("None", "none", "off", "null"):
         readings.insert(0, "null")
     if not text.startswith("["):
         readings.append(json.dumps([_scalar(item.strip()) for item in text.split(",")]))
-    return [*readings, json.dumps(_scalar(text))]
+    return readings
 
 
 def _scalar(text: str) -> Any:

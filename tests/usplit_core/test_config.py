@@ -48,6 +48,8 @@ def test_settings_survive_the_way_through_texts_and_json() -> None:
         ("data.augment", "true", True),
         ("data.path", "5.tif", "5.tif"),
         ("data.path", "5", "5"),
+        ("model.latent_channels", "8", 8),
+        ("model.latent_channels", "8,4", (8, 4)),
     ],
 )
 def test_a_text_becomes_the_value_that_its_setting_takes(name: str, text: str, value: object) -> None:

@@ -1,0 +1,167 @@
+"""The words for which combinations of a study are trained."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal, get_args
+
+from usplit_core.errors import ConfigError, nearest
+from usplit_core.settings import Setting
+
+Sampler = Literal["tpe", "cma-es", "gp", "nsga-ii", "random"]
+
+
+@dataclass(frozen=True)
+class FullFactorial:
+    """Every combination of the levels of all grids."""
+
+    def describe(self) -> dict[str, Any]:
+        """Return the design as JSON-able data."""
+        return {"kind": "FullFactorial"}
+
+
+@dataclass(frozen=True)
+class Fractional:
+    """A balanced fraction of all combinations: main effects at less cost, at the price of confounding.
+
+    Where every grid has two levels, and the fraction is 1/2, 1/4, 1/8, …, the design is regular:
+    main effects are never confounded with one another. How far interactions are kept apart depends
+    on how many factors share how many trainings. In the best case (half of n factors, resolution n)
+    a main effect is confounded with the interaction of all other factors; at resolution III main
+    effects are confounded with interactions of two factors, so that those must be small; at
+    resolution IV interactions of two factors are confounded with one another; from resolution V on
+    neither. Generators are chosen for the highest resolution.
+
+    Otherwise it is a generalised subset design (Surowiec et al., Anal. Chem. 2017), about balanced,
+    in which main effects are partly confounded with interactions of two factors.
+
+    Attributes
+    ----------
+    fraction
+        The part that is trained: 1/2, 1/3, 1/4, ….
+    """
+
+    fraction: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 < self.fraction <= 0.5 or abs(1 / self.fraction - self.reduction) > 1e-3:
+            raise ConfigError(f"Fractional(fraction={self.fraction}): use 1/2, 1/3, 1/4 and so on, or FullFactorial()")
+
+    @property
+    def reduction(self) -> int:
+        """One combination in so many is trained."""
+        return round(1 / self.fraction)
+
+    def describe(self) -> dict[str, Any]:
+        """Return the design as JSON-able data."""
+        return {"kind": "Fractional", "fraction": self.fraction}
+
+
+@dataclass(frozen=True)
+class OneFactor:
+    """A base point, and every other level of each factor alone beside it: no interactions can be seen.
+
+    Attributes
+    ----------
+    around
+        Levels of the base point by factor; of a factor that is not named, the first level of its grid.
+    """
+
+    around: Mapping[str, Setting] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "around", MappingProxyType(dict(self.around)))
+
+    def describe(self) -> dict[str, Any]:
+        """Return the design as JSON-able data."""
+        return {"kind": "OneFactor", "around": dict(self.around)}
+
+
+@dataclass(frozen=True)
+class LatinHypercube:
+    """Points spread over the space: of n trials, one in each n-th of the range of every factor.
+
+    A draw that a rule forbids is replaced by one of a further hypercube, so rules thin the strata out.
+
+    Attributes
+    ----------
+    trials
+        How many combinations.
+    seed
+        Decides which.
+    """
+
+    trials: int
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_draws("LatinHypercube", self.trials, self.seed)
+
+    def describe(self) -> dict[str, Any]:
+        """Return the design as JSON-able data."""
+        return {"kind": "LatinHypercube", **vars(self)}
+
+
+@dataclass(frozen=True)
+class Random:
+    """Points drawn at random, each independent of the others.
+
+    Attributes
+    ----------
+    trials
+        How many combinations.
+    seed
+        Decides which.
+    """
+
+    trials: int
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_draws("Random", self.trials, self.seed)
+
+    def describe(self) -> dict[str, Any]:
+        """Return the design as JSON-able data."""
+        return {"kind": "Random", **vars(self)}
+
+
+@dataclass(frozen=True)
+class Search:
+    """Points that a sampler draws one after another, learning from the values of those before.
+
+    Attributes
+    ----------
+    trials
+        How many combinations.
+    sampler
+        ``tpe`` for any space and one or more objectives; ``gp`` for few, costly trials; ``cma-es``
+        for numbers and one objective; ``nsga-ii`` for several objectives and many trials;
+        ``random`` to compare with.
+    seed
+        Decides the first draws.
+    """
+
+    trials: int
+    sampler: Sampler = "tpe"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_draws("Search", self.trials, self.seed)
+        if self.sampler not in get_args(Sampler):
+            raise ConfigError(f"Search(sampler={self.sampler!r}): {nearest(str(self.sampler), get_args(Sampler))}")
+
+    def describe(self) -> dict[str, Any]:
+        """Return the design as JSON-able data."""
+        return {"kind": "Search", **vars(self)}
+
+
+Crossed = FullFactorial | Fractional | OneFactor
+Sampled = LatinHypercube | Random | Search
+Design = Crossed | Sampled
+
+
+def _check_draws(word: str, trials: object, seed: object) -> None:
+    if not isinstance(trials, int) or isinstance(trials, bool) or trials < 1:
+        raise ConfigError(f"{word}(trials={trials!r}): give a whole number of trials, at least 1")
+    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**31:
+        raise ConfigError(f"{word}(seed={seed!r}): give a whole number from 0 to 2**31 - 1")
