@@ -27,7 +27,7 @@ def load_space(name: str) -> Study:
     UserError
         If what it says is no legal study.
     """
-    path = _find(name)
+    path = find_space(name)
     spec = importlib.util.spec_from_file_location(f"usplit_space_{path.stem}", path)
     if spec is None or spec.loader is None:
         raise SpaceError(f"{name}: is no Python file; a search space ends in .py")
@@ -44,7 +44,14 @@ def load_space(name: str) -> Study:
     return study
 
 
-def _find(name: str) -> Path:
+def find_space(name: str) -> Path:
+    """Return the file of a search space, or of a shipped one by its name.
+
+    Raises
+    ------
+    SpaceError
+        If there is none.
+    """
     path = Path(name)
     if path.is_file():
         return path
