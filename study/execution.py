@@ -6,13 +6,14 @@ never from Tune's own records.
 
 import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from numpy.typing import NDArray
 from ray import tune
 from ray.tune.experiment import Trial
+from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
 from study.trial import Assignment, Message, trainable
@@ -20,8 +21,27 @@ from study.trial import Assignment, Message, trainable
 #: Repeats of a trial whose worker or node was lost; it goes on from its last checkpoint.
 _RETRIES = 3
 
-Deliver = Callable[[str, Message], None]
-Lose = Callable[[str, str], None]
+
+class Books(Protocol):
+    """What this module wants of the driver."""
+
+    def next_assignment(self) -> Assignment | None:
+        """Return the next assignment, or None where there is none at this moment."""
+
+    def has_leases(self) -> bool:
+        """Return whether workers have trials."""
+
+    def take(self, fingerprint: str, message: Message) -> None:
+        """Take a message of a worker."""
+
+    def end(self, fingerprint: str, last: Message) -> None:
+        """Take note that Ray has ended a trial, whose last message this was."""
+
+    def lose(self, fingerprint: str, reason: str) -> None:
+        """Take note that a trial was given up after all repeats."""
+
+    def must_stop(self) -> bool:
+        """Return whether all trials are to be ended."""
 
 
 class _DriverOnly:
@@ -40,15 +60,17 @@ class _DriverOnly:
 class _AssignmentSearcher(Searcher):
     """Gives Tune the next assignment whenever it has room for one."""
 
-    def __init__(self, assignments: Iterator[Assignment]) -> None:
+    def __init__(self, books: Books) -> None:
         super().__init__(metric=None, mode=None)
-        self._assignments = _DriverOnly(assignments)
+        self._books = _DriverOnly(books)
 
     def suggest(self, trial_id: str) -> Any:
-        assignment = next(self._assignments.value, None)
-        if assignment is None:
-            return Searcher.FINISHED
-        return {"assignment": json.dumps(assignment._asdict()), "fingerprint": assignment.fingerprint}
+        assignment = self._books.value.next_assignment()
+        if assignment is not None:
+            shown = {name: getattr(assignment, name) for name in ("fingerprint", "cpus", "gpus")}
+            return {"assignment": json.dumps(assignment._asdict()), **shown}
+        # A trial that a worker has may come back, or tell a search what to draw next: then ask again.
+        return None if self._books.value.has_leases() else Searcher.FINISHED
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Results reach the driver through the callback below."""
@@ -63,54 +85,59 @@ class _AssignmentSearcher(Searcher):
 class _MessageCallback(tune.Callback):
     """Hands each message of a worker to the driver."""
 
-    def __init__(self, deliver: Deliver, lose: Lose) -> None:
-        self._deliver = _DriverOnly(deliver)
-        self._lose = _DriverOnly(lose)
+    def __init__(self, books: Books) -> None:
+        self._books = _DriverOnly(books)
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
         if "kind" in result:
-            self._deliver.value(result["fingerprint"], result)
+            self._books.value.take(result["fingerprint"], result)
+
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        self._books.value.end(trial.config["fingerprint"], trial.last_result or {})
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         error = trial.get_error()
         lines = str(error or "").strip().splitlines() or ["the worker was lost"]
-        self._lose.value(trial.config["fingerprint"], lines[-1])
+        self._books.value.lose(trial.config["fingerprint"], lines[-1])
+
+
+class _StopWhenAsked(tune.Stopper):
+    """Ends all trials when the driver says so."""
+
+    def __init__(self, books: Books) -> None:
+        self._books = _DriverOnly(books)
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return bool(self._books.value.must_stop())
 
 
 def execute(
-    assignments: Iterable[Assignment],
-    frames: Mapping[str, NDArray[Any]],
-    *,
-    cpus: int,
-    gpus: float,
-    folder: Path,
-    deliver: Deliver,
-    lose: Lose,
+    books: Books, frames: Mapping[str, NDArray[Any]], *, folder: Path, scheduler: TrialScheduler | None = None
 ) -> None:
     """Run assignments on the connected Ray cluster until there are no more.
 
     Parameters
     ----------
-    assignments
-        Taken one by one, each when there is room for it.
+    books
+        Gives assignments and takes what becomes of them, in this process.
     frames
         Frames (N, C, Y, X) by content hash; one copy a node, shared by its workers.
-    cpus, gpus
-        What one trial occupies.
     folder
         Where Tune keeps its own notes.
-    deliver
-        Takes the fingerprint and each message of a worker, in the driver.
-    lose
-        Takes the fingerprint and the reason of a trial that was given up after all repeats.
+    scheduler
+        Ends trials that fall behind; None = none.
     """
-    worker = tune.with_resources(tune.with_parameters(trainable, frames=dict(frames)), {"cpu": cpus, "gpu": gpus})
+    worker = tune.with_resources(tune.with_parameters(trainable, frames=dict(frames)), _resources)
     tuner = tune.Tuner(
         worker,
         tune_config=tune.TuneConfig(
-            search_alg=_AssignmentSearcher(iter(assignments)),
+            search_alg=_AssignmentSearcher(books),
+            scheduler=scheduler,
             num_samples=-1,
             reuse_actors=True,
             trial_name_creator=_name,
@@ -119,7 +146,8 @@ def execute(
         run_config=tune.RunConfig(
             name="tune",
             storage_path=str(folder),
-            callbacks=[_MessageCallback(deliver, lose)],
+            stop=_StopWhenAsked(books),
+            callbacks=[_MessageCallback(books)],
             failure_config=tune.FailureConfig(max_failures=_RETRIES),
             verbose=0,
         ),
@@ -129,6 +157,11 @@ def execute(
     finally:
         # Every launch makes a fresh Tuner, so what this one noted down serves nobody.
         shutil.rmtree(folder / "tune", ignore_errors=True)
+
+
+def _resources(config: dict[str, Any]) -> tune.PlacementGroupFactory:
+    """Return what a trial occupies, as its assignment says."""
+    return tune.PlacementGroupFactory([{"CPU": config["cpus"], "GPU": config["gpus"]}])
 
 
 def _name(trial: Trial) -> str:

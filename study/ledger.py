@@ -1,53 +1,26 @@
 """What must run and what became of it: one SQLite file, written by the driver alone.
 
-States of a trial: pending (must run), leased (a worker has it), finished, failed. A lease that
-outlives its driver is void: `Ledger.open` makes such trials pending again.
+States of a trial: pending (must run), leased (a worker has it), finished, pruned (stopped early by
+the study's rule), failed. A lease that outlives its driver is void: `Ledger.open` makes such trials
+pending again.
 """
 
-import fcntl
 import json
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from study.budget import Spent
 from study.design import PlannedTrial
-from study.errors import StoreError
+from study.ledger_file import check_version, open_as_writer, open_to_read
+from study.sources import PastPoint, Point, PointState
 from study.spec import Study
 from usplit_core.settings import to_json
 
-State = Literal["pending", "leased", "finished", "failed"]
-
-#: Raised when the tables change; a store of a newer version is refused.
-SCHEMA_VERSION = 1
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS studies (
-    name TEXT PRIMARY KEY, description TEXT NOT NULL, created REAL NOT NULL
-);
-CREATE TABLE IF NOT EXISTS trials (
-    fingerprint TEXT PRIMARY KEY, cell TEXT NOT NULL, run TEXT NOT NULL,
-    state TEXT NOT NULL, reason TEXT NOT NULL DEFAULT ''
-);
-CREATE TABLE IF NOT EXISTS study_trials (
-    study TEXT NOT NULL REFERENCES studies (name), fingerprint TEXT NOT NULL REFERENCES trials (fingerprint),
-    position INTEGER NOT NULL, label TEXT NOT NULL, PRIMARY KEY (study, fingerprint)
-);
-CREATE TABLE IF NOT EXISTS attempts (
-    id INTEGER PRIMARY KEY, fingerprint TEXT NOT NULL REFERENCES trials (fingerprint),
-    started REAL NOT NULL, ended REAL, outcome TEXT NOT NULL DEFAULT '', reason TEXT NOT NULL DEFAULT ''
-);
-CREATE TABLE IF NOT EXISTS evaluations (
-    fingerprint TEXT NOT NULL REFERENCES trials (fingerprint), key TEXT NOT NULL,
-    tiling TEXT NOT NULL, metrics TEXT, PRIMARY KEY (fingerprint, key)
-);
-CREATE TABLE IF NOT EXISTS study_evaluations (
-    study TEXT NOT NULL REFERENCES studies (name), fingerprint TEXT NOT NULL, key TEXT NOT NULL,
-    PRIMARY KEY (study, fingerprint, key)
-);
-"""
+State = Literal["pending", "leased", "finished", "pruned", "failed"]
 
 
 class TrialStatus(NamedTuple):
@@ -63,6 +36,8 @@ class TrialStatus(NamedTuple):
     @property
     def is_open(self) -> bool:
         """Whether something of this trial is still to be computed."""
+        if self.state == "pruned":
+            return False
         return self.state != "finished" or self.evaluations_done < self.evaluations_planned
 
 
@@ -74,16 +49,15 @@ class Ledger:
 
     @classmethod
     @contextmanager
-    def open(cls, path: Path) -> Iterator["Ledger"]:
-        """Open the ledger at `path`, or make it, as its only writer.
+    def open(cls, path: Path, study: str = "") -> Iterator["Ledger"]:
+        """Open the ledger at `path`, or make it, as its only writer, for a study that others can see running.
 
         Raises
         ------
         StoreError
             If another driver has it open, or a newer version wrote it.
         """
-        with _only_writer(path), closing(sqlite3.connect(path, timeout=5.0, isolation_level=None)) as connection:
-            _migrate(connection, path)
+        with open_as_writer(path, study) as connection:
             ledger = cls(connection)
             ledger.release_leases("the driver ended")
             yield ledger
@@ -99,9 +73,18 @@ class Ledger:
             run("DELETE FROM study_trials WHERE study = ?", (study.name,))
             run("DELETE FROM study_evaluations WHERE study = ?", (study.name,))
             for position, trial in enumerate(trials):
-                self._register_trial(study.name, position, trial)
+                self._register_trial(study, position, trial)
 
-    def _register_trial(self, study: str, position: int, trial: PlannedTrial) -> None:
+    def append(self, study: Study, trials: Sequence[PlannedTrial]) -> None:
+        """Note further trials that a study wants; those that it has are left as they are."""
+        with self._transaction() as run:
+            query = "SELECT fingerprint FROM study_trials WHERE study = ?"
+            known = {row[0] for row in run(query, (study.name,))}
+            for position, trial in enumerate(trials, start=len(known)):
+                if trial.fingerprint not in known:
+                    self._register_trial(study, position, trial)
+
+    def _register_trial(self, study: Study, position: int, trial: PlannedTrial) -> None:
         run = self._connection.execute
         identity = trial.fingerprint
         run(
@@ -110,13 +93,21 @@ class Ledger:
         )
         # Asked for again, a failed trial gets a new chance.
         run("UPDATE trials SET state = 'pending', reason = '' WHERE fingerprint = ? AND state = 'failed'", (identity,))
-        run("INSERT INTO study_trials VALUES (?, ?, ?, ?)", (study, identity, position, trial.label))
+        if study.stopping is None:
+            # Another study's rule has stopped it early: this one wants it whole.
+            run("UPDATE trials SET state = 'pending' WHERE fingerprint = ? AND state = 'pruned'", (identity,))
+        run("INSERT INTO study_trials VALUES (?, ?, ?, ?)", (study.name, identity, position, trial.label))
         for key, tiling in zip(trial.evaluation_keys, trial.tilings, strict=True):
             run(
                 "INSERT OR IGNORE INTO evaluations (fingerprint, key, tiling) VALUES (?, ?, ?)",
                 (identity, key, tiling.model_dump_json()),
             )
-            run("INSERT INTO study_evaluations VALUES (?, ?, ?)", (study, identity, key))
+            run("INSERT INTO study_evaluations VALUES (?, ?, ?)", (study.name, identity, key))
+
+    def forget_points(self, study: str) -> None:
+        """Forget what a search has drawn."""
+        with self._transaction() as run:
+            run("DELETE FROM points WHERE study = ?", (study,))
 
     def forget(self, fingerprints: Sequence[str]) -> None:
         """Make trials pending as if they had never run."""
@@ -130,12 +121,72 @@ class Ledger:
         row = self._connection.execute("SELECT description FROM studies WHERE name = ?", (study,)).fetchone()
         return json.loads(row[0]) if row else None
 
-    def lease(self, fingerprint: str) -> int:
-        """Hand a trial to a worker; return the attempt's number."""
+    def lease(self, fingerprint: str, *, devices: float) -> int:
+        """Hand a trial to a worker; return the attempt's number.
+
+        Parameters
+        ----------
+        fingerprint
+            The trial.
+        devices
+            GPUs, or else cores, that it occupies.
+        """
         with self._transaction() as run:
             run("UPDATE trials SET state = 'leased' WHERE fingerprint = ?", (fingerprint,))
             cursor = run("INSERT INTO attempts (fingerprint, started) VALUES (?, ?)", (fingerprint, time.time()))
+            run("INSERT INTO attempt_costs (attempt, devices) VALUES (?, ?)", (cursor.lastrowid, devices))
         return int(cursor.lastrowid)
+
+    def count_steps(self, fingerprint: str, steps: int) -> None:
+        """Note that the running attempt at a trial has taken more steps."""
+        with self._transaction() as run:
+            run(
+                "UPDATE attempt_costs SET steps = steps + ? WHERE attempt = "
+                "(SELECT max(id) FROM attempts WHERE fingerprint = ? AND ended IS NULL)",
+                (steps, fingerprint),
+            )
+
+    def spent(self, study: str) -> Spent:
+        """Return what the trials of a study have used, over all launches and up to now; no time of this launch."""
+        hours, steps, trainings = self._connection.execute(
+            "SELECT total((coalesce(ended, ?) - started) * devices) / 3600, coalesce(sum(steps), 0), "
+            "count(DISTINCT CASE WHEN state != 'pending' THEN fingerprint END) "
+            "FROM attempts LEFT JOIN attempt_costs ON attempt = id JOIN trials USING (fingerprint) "
+            "WHERE fingerprint IN (SELECT fingerprint FROM study_trials WHERE study = ?)",
+            (time.time(), study),
+        ).fetchone()
+        return Spent(device_hours=hours, steps=steps, trainings=trainings)
+
+    def add_point(self, study: str, point: Point) -> None:
+        """Note what a search has drawn."""
+        with self._transaction() as run:
+            settings = json.dumps(point.settings)
+            run("INSERT INTO points (study, number, settings) VALUES (?, ?, ?)", (study, point.number, settings))
+
+    def close_point(self, study: str, number: int, state: PointState, objectives: Sequence[float] | None) -> None:
+        """Note what came of a point of a search."""
+        with self._transaction() as run:
+            run(
+                "UPDATE points SET state = ?, objectives = ? WHERE study = ? AND number = ?",
+                (state, None if objectives is None else json.dumps(list(objectives)), study, number),
+            )
+
+    def points(self, study: str) -> tuple[list[PastPoint], list[Point]]:
+        """Return the points that a search has drawn: those that are closed, and those still open."""
+        rows = self._connection.execute(
+            "SELECT number, settings, state, objectives FROM points WHERE study = ? ORDER BY number", (study,)
+        )
+        closed, still_open = [], []
+        for number, text, state, objectives in rows:
+            settings = {
+                name: tuple(value) if isinstance(value, list) else value for name, value in json.loads(text).items()
+            }
+            if state == "open":
+                still_open.append(Point(number, settings))
+            else:
+                scores = None if objectives is None else tuple(json.loads(objectives))
+                closed.append(PastPoint(number, settings, state, scores))
+        return closed, still_open
 
     def close_attempt(self, fingerprint: str, state: State, *, outcome: str, reason: str = "") -> None:
         """Note how the running attempt at a trial ended."""
@@ -205,32 +256,28 @@ def read_statuses(path: Path, study: str) -> list[TrialStatus]:
     """Return the trials of a study without becoming the ledger's writer; [] where there is none."""
     if not path.exists():
         return []
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5.0)) as connection:
+    with open_to_read(path) as connection:
         return Ledger(connection).statuses(study)
 
 
-@contextmanager
-def _only_writer(path: Path) -> Iterator[None]:
-    """Hold the store's lock: two drivers on one store would each train what the other leases.
+def read_known(path: Path) -> tuple[dict[str, State], set[tuple[str, str]]]:
+    """Return the state of every trial, and (fingerprint, key) of every evaluation that is done, of all studies.
 
-    The system releases the lock when the process ends, however it ends.
+    Raises
+    ------
+    StoreError
+        If a newer version wrote the ledger.
     """
-    with path.with_suffix(".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StoreError(
-                f"another usplit process is running a study in {path.parent}: wait for it, or use another --store"
-            ) from None
-        yield
+    if not path.exists():
+        return {}, set()
+    with open_to_read(path) as connection:
+        check_version(connection, path)
+        states = dict(connection.execute("SELECT fingerprint, state FROM trials"))
+        done = connection.execute("SELECT fingerprint, key FROM evaluations WHERE metrics IS NOT NULL")
+        return states, set(done)
 
 
-def _migrate(connection: sqlite3.Connection, path: Path) -> None:
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version > SCHEMA_VERSION:
-        raise StoreError(
-            f"{path} was written by a newer version (ledger {version}, this one knows {SCHEMA_VERSION}): "
-            "update usplit-study, or use another --store"
-        )
-    connection.executescript(_SCHEMA)
-    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+def read_spent(path: Path, study: str) -> Spent:
+    """Return what a study has used so far, without becoming the ledger's writer."""
+    with open_to_read(path) as connection:
+        return Ledger(connection).spent(study)

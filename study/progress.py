@@ -47,17 +47,25 @@ class Board:
     """The progress of all trials of a study, fed with the messages of the workers."""
 
     def __init__(self, trials: Sequence[PlannedTrial], statuses: Sequence[TrialStatus]) -> None:
-        self.trials = {
-            trial.fingerprint: TrialProgress(
-                label=trial.label,
-                state=status.state,
-                epochs=trial.run.train.epochs,
-                evaluations=status.evaluations_done,
-                evaluations_planned=status.evaluations_planned,
-            )
-            for trial, status in zip(trials, statuses, strict=True)
-        }
+        self.trials: dict[str, TrialProgress] = {}
         self.started = time.monotonic()
+        self.add(trials)
+        for status in statuses:
+            self.trials[status.fingerprint].state = status.state
+            self.trials[status.fingerprint].evaluations = status.evaluations_done
+
+    def add(self, trials: Sequence[PlannedTrial]) -> None:
+        """Take in trials that nothing is known of yet."""
+        for trial in trials:
+            self.trials.setdefault(
+                trial.fingerprint,
+                TrialProgress(
+                    label=trial.label,
+                    state="pending",
+                    epochs=trial.run.train.epochs,
+                    evaluations_planned=len(trial.tilings),
+                ),
+            )
 
     def update(self, fingerprint: str, message: Message) -> None:
         """Take in one message of a worker."""
@@ -69,6 +77,8 @@ class Board:
         elif message["kind"] == "evaluation":
             trial.state = "evaluating"
             trial.evaluations += 1
+        elif message["kind"] == "retried":
+            trial.state = "pending"
         else:
             trial.state = message["kind"]
 
@@ -162,6 +172,7 @@ def _table(board: Board) -> Table:
 _COLOURS = {
     "finished": "[green]finished[/]",
     "failed": "[red]failed[/]",
+    "pruned": "[yellow]pruned[/]",
     "training": "[cyan]training[/]",
     "evaluating": "[cyan]evaluating[/]",
     "pending": "[dim]pending[/]",

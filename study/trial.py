@@ -8,6 +8,7 @@ import json
 import os
 import platform
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,10 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from study.fingerprint import evaluation_key
+from study.tracking_system import system_samples
 from study.trial_folder import (
+    AttemptSuperseded,
     begin_attempt,
     check_attempt,
     read_evaluation,
+    write_error,
     write_evaluation,
     write_record,
     write_result,
@@ -28,8 +32,9 @@ from usplit_core import NUMERICS_VERSION, __version__
 from usplit_core.config import RunConfig, TilingConfig
 from usplit_core.errors import UserError
 from usplit_core.settings import validate
+from usplit_core.vocabulary import MONITOR
 
-#: What a worker sends to the driver: ``kind`` is started, epoch, evaluation, finished or failed.
+#: What a worker sends to the driver: ``kind`` is started, epoch, evaluation, finished, replayed or failed.
 Message = dict[str, Any]
 Send = Callable[[Message], None]
 
@@ -45,8 +50,12 @@ class Assignment(NamedTuple):
     tilings: list[dict[str, Any]]
     content: str
     channel_names: list[str]
-    threads: int
-    device: str
+    cpus: int
+    gpus: float
+    #: A stopping rule decides over the trial, so it must see the epochs of earlier launches too.
+    repeat_epochs: bool = False
+    #: The trial is closed: its epochs are repeated for the stopping rule, and nothing else is done.
+    replay: bool = False
 
 
 def run_trial(assignment: Assignment, frames: Mapping[str, NDArray[Any]], send: Send) -> None:
@@ -60,24 +69,66 @@ def run_trial(assignment: Assignment, frames: Mapping[str, NDArray[Any]], send: 
         Frames (N, C, Y, X) by content hash.
     send
         Takes messages for the driver.
+
+    Raises
+    ------
+    OSError
+        If the storage fails: whoever called may try again.
     """
+    import torch
+
+    if assignment.replay:
+        _repeat_epochs(assignment, send)
+        send({"kind": "replayed"})
+        return
+    torch.set_num_threads(assignment.cpus)
+    attempt = begin_attempt(Path(assignment.folder), assignment.attempt)
+    send({"kind": "started", "host": platform.node(), "process": os.getpid()})
+    try:
+        if assignment.repeat_epochs:
+            _repeat_epochs(assignment, send)
+        with system_samples(Path(assignment.folder), _device(assignment)):
+            _train_and_evaluate(validate(assignment.run), assignment, attempt, frames[assignment.content], send)
+    except (OSError, AttemptSuperseded):
+        raise
+    except Exception as error:
+        # Repeating would end the same way, so Ray must not see an exception and retry.
+        write_error(Path(assignment.folder), traceback.format_exc())
+        send({"kind": "failed", "reason": f"{failure_kind(error)}: {error}"})
+        if isinstance(error, torch.OutOfMemoryError):
+            torch.cuda.empty_cache()
+
+
+def failure_kind(error: Exception) -> str:
+    """Return why a trial failed, in a word: diverged, memory, user or error."""
     import torch
 
     from usplit_core.training import TrainingDiverged
 
-    torch.set_num_threads(assignment.threads)
-    attempt = begin_attempt(Path(assignment.folder), assignment.attempt)
-    send({"kind": "started", "host": platform.node(), "process": os.getpid()})
-    run = validate(assignment.run)
-    try:
-        _train_and_evaluate(run, assignment, attempt, frames[assignment.content], send)
-    except (TrainingDiverged, UserError, torch.OutOfMemoryError) as error:
-        # Repeating would end the same way, so Ray must not see an exception and retry.
-        send({"kind": "failed", "reason": f"{type(error).__name__}: {error}"})
+    if isinstance(error, TrainingDiverged):
+        return "diverged"
+    if isinstance(error, UserError):
+        return "user"
+    # On a CPU, torch says in the text of a RuntimeError that memory is short.
+    short = isinstance(error, RuntimeError) and ("allocate memory" in str(error) or "out of memory" in str(error))
+    return "memory" if short or isinstance(error, (torch.OutOfMemoryError, MemoryError)) else "error"
+
+
+def _repeat_epochs(assignment: Assignment, send: Send) -> None:
+    """Report the epochs of earlier launches once more."""
+    from usplit_core.training import read_history
+
+    for report in read_history(Path(assignment.folder)):
+        send({**_epoch_message(report.epoch, report.epochs, report.metrics), "steps": 0})
+
+
+def _epoch_message(epoch: int, epochs: int, metrics: dict[str, float]) -> Message:
+    return {"kind": "epoch", "epoch": epoch, "epochs": epochs, "metrics": metrics, "monitor": metrics[MONITOR.key]}
 
 
 def _train_and_evaluate(run: RunConfig, assignment: Assignment, attempt: str, pixels: NDArray[Any], send: Send) -> None:
     from usplit_core.data.mixing import fit_statistics
+    from usplit_core.data.sampling import steps_of_epoch
     from usplit_core.data.splits import Parts, split
     from usplit_core.inference.evaluation import Evaluation, evaluate
     from usplit_core.training import EpochReport, fit
@@ -85,9 +136,10 @@ def _train_and_evaluate(run: RunConfig, assignment: Assignment, attempt: str, pi
     folder = Path(assignment.folder)
     parts: Parts = split(pixels, run.data)
     write_record(folder, _record(assignment, attempt, parts.record))
+    steps, device = steps_of_epoch(parts.train.shape, run), _device(assignment)
 
     def report(epoch: EpochReport) -> None:
-        send({"kind": "epoch", "epoch": epoch.epoch, "epochs": epoch.epochs, "metrics": epoch.metrics})
+        send({**_epoch_message(epoch.epoch, epoch.epochs, epoch.metrics), "steps": steps})
 
     def keep(evaluation: Evaluation) -> None:
         check_attempt(folder, attempt)
@@ -103,15 +155,20 @@ def _train_and_evaluate(run: RunConfig, assignment: Assignment, attempt: str, pi
         channel_names=tuple(assignment.channel_names),
         folder=folder,
         report=report,
-        device=assignment.device,
+        device=device,
         may_write=lambda: check_attempt(folder, attempt),
     )
-    write_result(folder, {"stopped": fitted.stopped, "best_epoch": fitted.best_epoch, "cost": fitted.cost})
+    result = {"stopped": fitted.stopped, "best_epoch": fitted.best_epoch, "best_metrics": fitted.best_metrics}
+    write_result(folder, {**result, "cost": fitted.cost})
     tilings = [TilingConfig.model_validate(tiling) for tiling in assignment.tilings]
     missing = [tiling for tiling in tilings if read_evaluation(folder, evaluation_key(tiling)) is None]
     if missing:
-        evaluate(fitted.model, parts, missing, device=assignment.device, on_done=keep)
+        evaluate(fitted.model, parts, missing, device=device, on_done=keep)
     send({"kind": "finished", "stopped": fitted.stopped, "best_epoch": fitted.best_epoch})
+
+
+def _device(assignment: Assignment) -> str:
+    return "cuda" if assignment.gpus else "cpu"
 
 
 def _record(assignment: Assignment, attempt: str, split_record: dict[str, Any]) -> dict[str, Any]:
@@ -123,9 +180,15 @@ def _record(assignment: Assignment, attempt: str, split_record: dict[str, Any]) 
         "attempt": attempt,
         "run": assignment.run,
         "data": {"content": assignment.content, "channels": assignment.channel_names, "split": split_record},
-        "versions": {"usplit": __version__, "numerics": NUMERICS_VERSION, "torch": torch.__version__},
+        "versions": {
+            "usplit": __version__,
+            "numerics": NUMERICS_VERSION,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+        },
         "host": platform.node(),
-        "device": torch.cuda.get_device_name() if assignment.device == "cuda" else platform.machine(),
+        "device": torch.cuda.get_device_name() if assignment.gpus else platform.machine(),
+        "threads": assignment.cpus,
         "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
 

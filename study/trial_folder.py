@@ -6,6 +6,8 @@
     last.safetensors        to resume from; holds the reports of all epochs
     best.safetensors        to predict with
     result.json             how the training ended, what it cost
+    error.txt               where the last attempt failed, if it did
+    system.jsonl            load and memory of the machine, where asked for
     evaluations/KEY/        scores.json of one tiling, and sample.npz of its prediction
     attempt                 name of the attempt that may write here
 
@@ -49,7 +51,7 @@ def check_attempt(folder: Path, attempt: str) -> None:
 
 def clear(folder: Path) -> None:
     """Remove what has been computed, so that the trial starts anew."""
-    for name in ("result.json", "last.safetensors", "best.safetensors"):
+    for name in ("result.json", "last.safetensors", "best.safetensors", "error.txt", "system.jsonl"):
         (folder / name).unlink(missing_ok=True)
     shutil.rmtree(folder / "evaluations", ignore_errors=True)
 
@@ -62,6 +64,11 @@ def write_record(folder: Path, record: Mapping[str, Any]) -> None:
 def write_result(folder: Path, result: Mapping[str, Any]) -> None:
     """Write how the training ended and what it cost."""
     _replace(folder / "result.json", json.dumps(result, indent=2))
+
+
+def write_error(folder: Path, text: str) -> None:
+    """Write what went wrong, for whoever wants to mend it."""
+    _replace(folder / "error.txt", text)
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:

@@ -3,4 +3,4 @@
 __version__ = "0.1.0"
 
 #: Part of every trial's identity: raised by a change after which the same run gives other numbers.
-NUMERICS_VERSION = 1
+NUMERICS_VERSION = 2

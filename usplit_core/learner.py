@@ -3,6 +3,7 @@
 The schedule is the authors' (docs/method.md, Training).
 """
 
+import hashlib
 import math
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -95,10 +96,10 @@ def build_learner(run: RunConfig, device: torch.device) -> Learner:
     Changes the state of torch's random numbers.
     """
     train = run.train
-    torch.default_generator.manual_seed(train.seed)
-    module = build(run.model).to(device)
-    if train.precision != "float32":
-        # Pays with half precision only: in float32 on a CPU convolutions of this order are slower.
+    module = build(run.model)
+    draw_weights(module, train.seed)
+    module.to(device)
+    if train.precision != "float32" or device.type == "cpu":
         nn.utils.convert_conv2d_weight_memory_format(module, torch.channels_last)
     optimiser = torch.optim.Adamax(module.parameters(), lr=train.learning_rate)
     plateau = ReduceLROnPlateau(
@@ -110,6 +111,19 @@ def build_learner(run: RunConfig, device: torch.device) -> Learner:
     )
     scaler = torch.amp.GradScaler(device.type, enabled=train.precision == "float16")
     return Learner(module, optimiser, plateau, scaler, device)
+
+
+def draw_weights(module: nn.Module, seed: int) -> None:
+    """Draw the weights of every layer from the seed and the layer's own name, in torch's default distribution.
+
+    Two networks that differ in some layers begin with equal weights in all others, so that replicates
+    of one seed can be compared in pairs across the levels of a factor (common random numbers).
+    """
+    for name, layer in module.named_modules():
+        if isinstance(layer, (nn.modules.conv._ConvNd, nn.modules.batchnorm._BatchNorm)):
+            digest = hashlib.blake2b(f"{seed} {name}".encode(), digest_size=8).digest()
+            torch.default_generator.manual_seed(int.from_bytes(digest, "big") >> 1)
+            layer.reset_parameters()
 
 
 def schedule_state(learner: Learner) -> dict[str, Any]:

@@ -49,6 +49,26 @@ def unpack(last: Path, saved: dict[str, Any]) -> tuple[Progress, dict[str, Any]]
         raise CheckpointError(f"the progress in {last} cannot be used ({error!r}): delete it to train again") from error
 
 
+def read_best_metrics(last: Path) -> dict[str, float]:
+    """Return the metrics of the best epoch so far and the cost of the training, by the keys of the vocabulary.
+
+    Parameters
+    ----------
+    last
+        The training file; without one, nothing is known.
+
+    Raises
+    ------
+    CheckpointError
+        If the training file cannot be read.
+    """
+    if not last.exists():
+        return {}
+    _, saved = read_progress(last)
+    progress, _ = unpack(last, saved)
+    return {**progress.best_metrics, **progress.cost}
+
+
 def _check_same_run(last: Path, earlier: RunConfig, run: RunConfig) -> None:
     """Refuse to continue under other settings; where files lie and how images will be tiled may change."""
     before, now = identity(earlier), identity(run)

@@ -7,14 +7,23 @@ from rich.console import Console
 
 from study import environment
 from study.commands.spaces import study_from
+from study.launch import keep_launch
 from study.runner import PreparedStudy, StudyOutcome, prepare, run_study
+from study.spaces import find_space
 from study.store import Store, open_store
 
 _INTERRUPTED = 130
 
 
 def run_command(
-    space: str, settings: list[str], store: Path, *, name: str | None, address: str | None, fresh: bool
+    space: str,
+    settings: list[str],
+    store: Path,
+    *,
+    name: str | None,
+    address: str | None,
+    fresh: bool,
+    tracking_uri: str | None = None,
 ) -> None:
     """Run a study and show what came of it; exit code 1 where a trial failed, 130 after Ctrl-C.
 
@@ -26,27 +35,39 @@ def run_command(
     environment.set_defaults()
     console = Console()
     study = study_from(space, settings, name)
-    places = open_store(store)
+    places = open_store(store, tracking_uri)
     prepared = prepare(study)
-    evaluations = sum(len(trial.tilings) for trial in prepared.trials)
     console.print(f"[bold]{study.name}[/]: {study.question}", soft_wrap=True)
-    console.print(f"{len(prepared.trials)} trainings, {evaluations} evaluations", highlight=False)
+    console.print(_size(prepared), highlight=False)
+    keep_launch(places, study.name, find_space(space), settings)
     outcome = run_study(prepared, places, console=console, address=address, fresh=fresh)
     _say_what_was_done(console, outcome)
-    if outcome.interrupted:
-        console.print("Stopped. What has been computed is kept: the same command goes on.")
+    if outcome.interrupted or outcome.stop_reason:
+        why = f" ({outcome.stop_reason})" if outcome.stop_reason else ""
+        console.print(f"Stopped{why}. What has been computed is kept: the same command goes on.", soft_wrap=True)
         sys.exit(_INTERRUPTED)
-    _show_results(console, prepared, places, store)
+    _show_results(console, prepared._replace(trials=outcome.trials), places, store)
     if outcome.failed:
         sys.exit(1)
 
 
+def _size(prepared: PreparedStudy) -> str:
+    study = prepared.study
+    if study.is_search:
+        return f"a search of {study.design.trials} points, each trained with {len(study.seeds)} seed(s)"
+    evaluations = sum(len(trial.tilings) for trial in prepared.trials)
+    return f"{len(prepared.trials)} trainings, {evaluations} evaluations"
+
+
 def _say_what_was_done(console: Console, outcome: StudyOutcome) -> None:
     if outcome.trained or outcome.evaluated:
+        pruned = sum(status.state == "pruned" for status in outcome.statuses)
+        early = f" ({pruned} of the study stopped early)" if pruned else ""
         console.print(
-            f"Trained {outcome.trained}, evaluated {outcome.evaluated}, in {outcome.seconds:.0f} s.", highlight=False
+            f"Trained {outcome.trained}{early}, evaluated {outcome.evaluated}, in {outcome.seconds:.0f} s.",
+            highlight=False,
         )
-    elif not outcome.interrupted and not outcome.failed:
+    elif not outcome.interrupted and not outcome.stop_reason and not outcome.failed:
         console.print("Everything had been computed: nothing was trained.")
     for status in outcome.failed:
         console.print(f"failed {status.label}: {status.reason}", highlight=False, markup=False, soft_wrap=True)
@@ -54,6 +75,7 @@ def _say_what_was_done(console: Console, outcome: StudyOutcome) -> None:
 
 def _show_results(console: Console, prepared: PreparedStudy, store: Store, store_option: Path) -> None:
     from study.commands.best import keep_best
+    from study.commands.champion import register_best
     from study.commands.results import draw_and_report, read_record, table_text
 
     name = prepared.study.name
@@ -66,6 +88,7 @@ def _show_results(console: Console, prepared: PreparedStudy, store: Store, store
             "Superimposed image": str(best.superimposed),
             "Split image, for ImageJ": str(best.split),
             "Split your own image": f"usplit predict {best.model} IMAGE.tif",
+            "The same by name": f"usplit predict {register_best(record, prepared.trials, store)} IMAGE.tif",
         }
     report, figures = draw_and_report(record, store, places)
     console.print()

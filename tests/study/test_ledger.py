@@ -7,7 +7,8 @@ import pytest
 
 from study.design import plan_trials
 from study.errors import StoreError
-from study.ledger import SCHEMA_VERSION, Ledger, read_statuses
+from study.ledger import Ledger, read_statuses
+from study.ledger_file import SCHEMA_VERSION
 from study.spec import Grid
 from tests.study.test_spec import make_study
 
@@ -36,7 +37,7 @@ def test_a_registered_study_is_pending_in_its_order(path: Path) -> None:
 def test_a_trial_is_open_until_trained_and_evaluated(path: Path) -> None:
     with Ledger.open(path) as ledger:
         first = registered(ledger)[0]
-        ledger.lease(first)
+        ledger.lease(first, devices=1)
         ledger.close_attempt(first, "finished", outcome="finished")
         assert ledger.statuses(STUDY.name)[0].is_open
         for key in TRIALS[0].evaluation_keys:
@@ -64,7 +65,7 @@ def test_another_study_with_the_same_trials_finds_them_finished(path: Path) -> N
 
 def test_a_lease_ends_with_its_driver(path: Path) -> None:
     with Ledger.open(path) as ledger:
-        ledger.lease(registered(ledger)[0])
+        ledger.lease(registered(ledger)[0], devices=1)
     with Ledger.open(path) as ledger:
         assert ledger.statuses(STUDY.name)[0].state == "pending"
 
@@ -72,7 +73,7 @@ def test_a_lease_ends_with_its_driver(path: Path) -> None:
 def test_attempts_are_numbered(path: Path) -> None:
     with Ledger.open(path) as ledger:
         first = registered(ledger)[0]
-        assert ledger.lease(first) < ledger.lease(first)
+        assert ledger.lease(first, devices=1) < ledger.lease(first, devices=1)
 
 
 def test_a_second_driver_is_refused_while_readers_are_welcome(path: Path) -> None:

@@ -31,6 +31,31 @@ def test_initial_weights_come_from_the_seed_and_patches_from_the_seed_of_the_dat
     assert tiny_run(train__seed=1, train__data_seed=0).train.data_order_seed == tiny_run().train.data_order_seed
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"model__lc_depth": 0}, {"model__lc_depth": 1}),
+        ({"model__depth": 1, "model__lc_depth": 0}, {"model__depth": 2, "model__lc_depth": 0}),
+    ],
+)
+def test_networks_of_one_seed_share_the_weights_of_the_layers_that_they_share(
+    one: dict[str, Any], other: dict[str, Any]
+) -> None:
+    with torch.random.fork_rng():
+        first, second = (build_learner(tiny_run(**values), CPU).module.state_dict() for values in (one, other))
+    shared = [name for name, value in first.items() if name in second and second[name].shape == value.shape]
+    drawn = [name for name in shared if name.endswith("weight") and first[name].ndim == 4]
+    assert len(drawn) >= 5
+    assert all(torch.equal(first[name], second[name]) for name in shared)
+
+
+def test_layers_of_one_network_have_weights_of_their_own() -> None:
+    with torch.random.fork_rng():
+        state = build_learner(tiny_run(model__depth=2), CPU).module.state_dict()
+    kernels = [value for name, value in state.items() if name.endswith("weight") and value.ndim == 4]
+    assert len({tuple(value.flatten()[:4].tolist()) for value in kernels}) == len(kernels)
+
+
 def test_five_steps_equal_those_of_the_authors_implementation() -> None:
     with np.load(REFERENCE / "training_regular.npz") as arrays:
         run = tiny_run(

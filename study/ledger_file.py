@@ -1,0 +1,125 @@
+"""The ledger's file: its tables, its version, and the lock that makes one process its writer."""
+
+import fcntl
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from study.errors import StoreError
+
+#: Raised when the tables change; a store of a newer version is refused.
+SCHEMA_VERSION = 2
+
+# New tables only, so far: a ledger of version 1 is brought up to date by making them.
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS studies (
+    name TEXT PRIMARY KEY, description TEXT NOT NULL, created REAL NOT NULL
+);
+CREATE TABLE IF NOT EXISTS trials (
+    fingerprint TEXT PRIMARY KEY, cell TEXT NOT NULL, run TEXT NOT NULL,
+    state TEXT NOT NULL, reason TEXT NOT NULL DEFAULT ''
+);
+CREATE TABLE IF NOT EXISTS study_trials (
+    study TEXT NOT NULL REFERENCES studies (name), fingerprint TEXT NOT NULL REFERENCES trials (fingerprint),
+    position INTEGER NOT NULL, label TEXT NOT NULL, PRIMARY KEY (study, fingerprint)
+);
+CREATE TABLE IF NOT EXISTS attempts (
+    id INTEGER PRIMARY KEY, fingerprint TEXT NOT NULL REFERENCES trials (fingerprint),
+    started REAL NOT NULL, ended REAL, outcome TEXT NOT NULL DEFAULT '', reason TEXT NOT NULL DEFAULT ''
+);
+CREATE TABLE IF NOT EXISTS attempt_costs (
+    attempt INTEGER PRIMARY KEY REFERENCES attempts (id), devices REAL NOT NULL, steps INTEGER NOT NULL DEFAULT 0
+);
+CREATE TABLE IF NOT EXISTS evaluations (
+    fingerprint TEXT NOT NULL REFERENCES trials (fingerprint), key TEXT NOT NULL,
+    tiling TEXT NOT NULL, metrics TEXT, PRIMARY KEY (fingerprint, key)
+);
+CREATE TABLE IF NOT EXISTS study_evaluations (
+    study TEXT NOT NULL REFERENCES studies (name), fingerprint TEXT NOT NULL, key TEXT NOT NULL,
+    PRIMARY KEY (study, fingerprint, key)
+);
+CREATE TABLE IF NOT EXISTS points (
+    study TEXT NOT NULL REFERENCES studies (name), number INTEGER NOT NULL, settings TEXT NOT NULL,
+    state TEXT NOT NULL DEFAULT 'open', objectives TEXT, PRIMARY KEY (study, number)
+);
+"""
+
+
+@contextmanager
+def open_as_writer(path: Path, study: str) -> Iterator[sqlite3.Connection]:
+    """Open the ledger at `path`, or make it, as its only writer, for a study that others can see running.
+
+    Raises
+    ------
+    StoreError
+        If another driver has it open, or a newer version wrote it.
+    """
+    with _only_writer(path, study), closing(sqlite3.connect(path, timeout=5.0, isolation_level=None)) as connection:
+        _migrate(connection, path)
+        yield connection
+
+
+@contextmanager
+def open_to_read(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open the ledger at `path` beside its writer."""
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5.0)) as connection:
+        yield connection
+
+
+def running_study(path: Path) -> str | None:
+    """Return the name of the study whose driver has the ledger open at this moment, or None."""
+    lock = _lock_path(path)
+    if not lock.exists():
+        return None
+    with lock.open("r") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return file.read()
+    return None
+
+
+@contextmanager
+def _only_writer(path: Path, study: str) -> Iterator[None]:
+    """Hold the store's lock: two drivers on one store would each train what the other leases.
+
+    The system releases the lock when the process ends, however it ends.
+    """
+    with _lock_path(path).open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StoreError(
+                f"another usplit process is running a study in {path.parent}: wait for it, or use another --store"
+            ) from None
+        lock.truncate(0)
+        lock.write(study)
+        lock.flush()
+        yield
+
+
+def _lock_path(path: Path) -> Path:
+    return path.with_suffix(".lock")
+
+
+def check_version(connection: sqlite3.Connection, path: Path) -> None:
+    """Refuse a ledger that a newer version wrote.
+
+    Raises
+    ------
+    StoreError
+        With both versions.
+    """
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > SCHEMA_VERSION:
+        raise StoreError(
+            f"{path} was written by a newer version (ledger {version}, this one knows {SCHEMA_VERSION}): "
+            "update usplit-study, or use another --store"
+        )
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    check_version(connection, path)
+    connection.executescript(_SCHEMA)
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
