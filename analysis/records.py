@@ -4,6 +4,7 @@ Axis letters: C structure channel, Y, X.
 """
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 from numpy.typing import NDArray
@@ -53,7 +54,11 @@ class Sample(NamedTuple):
 
 
 class Trial(NamedTuple):
-    """One training; `history` asks the store for every epoch of a metric, and is empty for an unknown one."""
+    """One training; `history` asks the store for every epoch of a metric, and is empty for an unknown one.
+
+    `started` is when its run was opened, in seconds since 1970; `tags` is what the store notes beside it, such as
+    the host, the device and the versions.
+    """
 
     fingerprint: str
     run_id: str
@@ -63,6 +68,8 @@ class Trial(NamedTuple):
     reason: str
     metrics: Mapping[str, float]
     history: Callable[[str], tuple[Point, ...]]
+    started: float = 0.0
+    tags: Mapping[str, str] = MappingProxyType({})
 
     @property
     def seed(self) -> Setting:
@@ -87,9 +94,10 @@ class Evaluation(NamedTuple):
 
 
 class StudyRecord(NamedTuple):
-    """A study as the store knows it.
+    """A study as the store knows it; `analysis.description` makes it.
 
-    `train` and `evaluate` are the factors with their levels in the order of the search space.
+    `train` and `evaluate` are the factors with their levels in the order of the search space; `objective` is the
+    first of the `objectives`; `plan` is the study's description of itself, as its experiment's tag holds it.
     """
 
     name: str
@@ -98,10 +106,12 @@ class StudyRecord(NamedTuple):
     evaluate: Mapping[str, tuple[Setting, ...]]
     replicates: tuple[Setting, ...]
     objective: str
+    objectives: tuple[str, ...]
     direction: str
     trials: tuple[Trial, ...]
     evaluations: tuple[Evaluation, ...]
     tracking_uri: str
+    plan: Mapping[str, Any]
 
     @property
     def finished(self) -> tuple[Trial, ...]:

@@ -7,7 +7,17 @@ from pathlib import Path
 
 from analysis.figures import FigureResult
 from analysis.html import Safe, join, tag
-from analysis.records import MissingRuns, StudyRecord, Trial
+from analysis.records import MissingRuns, StudyRecord
+from analysis.report_parts import (
+    best_section,
+    cost_section,
+    duration,
+    effects_section,
+    reproduction_section,
+    section,
+    table,
+    train_seconds,
+)
 from analysis.selection import (
     axis_label,
     describe,
@@ -19,7 +29,6 @@ from analysis.selection import (
     pick,
     train_factors,
 )
-from analysis.statistics import group
 from analysis.style import COLUMN_MM
 from analysis.tables import results_table, to_html
 from analysis.verdict import Gain, Verdict, caveats, format_difference, gains, in_words, verdict
@@ -86,19 +95,18 @@ def _page(record: StudyRecord, figures: Sequence[FigureResult], places: Mapping[
         _answer(found, notes),
         _facts(record),
         _results(record, found),
+        None if isinstance(found, MissingRuns) else best_section(found),
+        effects_section(record),
         _figures(figures),
         _failures(record),
-        _cost(record),
+        cost_section(record),
+        reproduction_section(record),
         _settings(record),
         _places(places),
     )
     header = tag("header", tag("h1", record.name), tag("p", record.question, class_="lead"))
     body = tag("body", header, tag("main", *sections))
     return f"<!doctype html>\n{tag('html', head, body, lang='en')}\n"
-
-
-def _section(title: str, *children: str | None) -> Safe:
-    return tag("section", tag("h2", title), *children)
 
 
 def _verdict(record: StudyRecord) -> Verdict | MissingRuns:
@@ -126,18 +134,18 @@ def _facts(record: StudyRecord) -> Safe:
         (str(unfinished), "trials not finished"),
         (str(len(record.evaluations)), "evaluations"),
         (str(len(seeds)), "seeds"),
-        (_duration(sum(_seconds(trial) for trial in record.trials)), "of training in all"),
+        (duration(sum(train_seconds(trial) for trial in record.trials)), "of training in all"),
     ]
     return tag("ul", *(tag("li", tag("b", number), words) for number, words in facts), class_="facts")
 
 
 def _results(record: StudyRecord, found: Verdict | MissingRuns) -> Safe:
     try:
-        table = results_table(record)
+        results = results_table(record)
     except MissingRuns as missing:
-        return _section("Results", tag("p", str(missing), class_="missing"))
-    note = tag("p", table.note, class_="note")
-    return _section("Results", tag("div", to_html(table), class_="scroll"), note, _gains(record, found))
+        return section("Results", tag("p", str(missing), class_="missing"))
+    note = tag("p", results.note, class_="note")
+    return section("Results", tag("div", to_html(results), class_="scroll"), note, _gains(record, found))
 
 
 def _gains(record: StudyRecord, found: Verdict | MissingRuns) -> Safe | None:
@@ -153,8 +161,8 @@ def _gains(record: StudyRecord, found: Verdict | MissingRuns) -> Safe | None:
     ]
     title = f"Difference from {describe(found.reference.levels)}"
     words = f"{metric_label(found.metric)}, {describe_tiling(found.tiling)}; in brackets the 95 % bootstrap interval."
-    table = _table(("cell", "difference, paired by seed"), rows, right_from=1)
-    return join(tag("h3", title), table, tag("p", words, class_="note"))
+    body = table(("cell", "difference, paired by seed"), rows, right_from=1)
+    return join(tag("h3", title), body, tag("p", words, class_="note"))
 
 
 def _gain(gain: Gain, of: Metric) -> str:
@@ -163,13 +171,16 @@ def _gain(gain: Gain, of: Metric) -> str:
 
 def _figures(figures: Sequence[FigureResult]) -> Safe:
     drawn = [_figure(number, figure) for number, figure in enumerate((f for f in figures if f.png), start=1)]
-    missing = [
-        tag("p", tag("b", f"{figure.title}: "), figure.missing, class_="missing")
-        for figure in figures
-        if not figure.png
-    ]
+    missing = [_missing(figure) for figure in figures if not figure.png and figure.varied]
     heading = tag("h3", "Figures without data") if missing else None
-    return _section("Figures", *drawn, heading, *missing)
+    others = [_missing(figure) for figure in figures if not figure.png and not figure.varied]
+    summary = tag("summary", f"{len(others)} figures that this study is not about")
+    folded = tag("details", summary, *others) if others else None
+    return section("Figures", *drawn, heading, *missing, folded)
+
+
+def _missing(figure: FigureResult) -> Safe:
+    return tag("p", tag("b", f"{figure.title}: "), figure.missing, class_="missing")
 
 
 def _figure(number: int, figure: FigureResult) -> Safe:
@@ -190,7 +201,7 @@ def _figure(number: int, figure: FigureResult) -> Safe:
 def _failures(record: StudyRecord) -> Safe:
     rows = [trial for trial in record.trials if trial.state != "finished"]
     if not rows:
-        return _section("What failed", tag("p", "Nothing: every trial finished."))
+        return section("What failed", tag("p", "Nothing: every trial finished."))
     names = train_factors(record)
     body = [
         tag("tr", tag("td", describe(pick(row.settings, names)) or row.fingerprint[:12]), tag("td", str(row.seed)),
@@ -199,28 +210,7 @@ def _failures(record: StudyRecord) -> Safe:
         for row in rows
     ]  # fmt: skip
     again = "Running the search space again with `usplit run` tries failed trials again and resumes the others."
-    return _section("What failed", _table(("trial", "seed", "state", "reason"), body), tag("p", again, class_="note"))
-
-
-def _cost(record: StudyRecord) -> Safe:
-    names = train_factors(record)
-    seconds = group(record, "cost/train_seconds", names)
-    if not seconds:
-        return _section("Cost", tag("p", "No finished trial has recorded its training time.", class_="missing"))
-    parameters = {tuple(item.levels.values()): item for item in group(record, "cost/parameters", names)}
-    rows = []
-    for item in seconds:
-        size = parameters.get(tuple(item.levels.values()))
-        cells = (
-            describe(item.levels) or "all trials",
-            _duration(item.summary.mean),
-            _duration(item.summary.mean * item.summary.n),
-            f"{size.summary.mean / 1e6:.2f} million" if size else "–",
-            str(item.summary.n),
-        )
-        rows.append(tag("tr", *(tag("td", text, class_="right" if i else None) for i, text in enumerate(cells))))
-    headings = ("cell", "training time, mean", "training time, all seeds", "parameters", "n")
-    return _section("Cost", _table(headings, rows, right_from=1))
+    return section("What failed", table(("trial", "seed", "state", "reason"), body), tag("p", again, class_="note"))
 
 
 def _settings(record: StudyRecord) -> Safe:
@@ -234,11 +224,11 @@ def _settings(record: StudyRecord) -> Safe:
         for name in SETTINGS
         if name not in factors and len(values := {t.settings[name] for t in record.trials if name in t.settings}) == 1
     ]
-    return _section(
+    return section(
         "Settings",
-        _table(("factor", "name", "levels"), varied) if varied else None,
+        table(("factor", "name", "levels"), varied) if varied else None,
         tag("details", tag("summary", f"{len(shared)} settings that all trials share"),
-            _table(("setting", "name", "value"), shared)),
+            table(("setting", "name", "value"), shared)),
     )  # fmt: skip
 
 
@@ -249,26 +239,8 @@ def _levels(record: StudyRecord, name: str) -> str:
 
 def _places(places: Mapping[str, str]) -> Safe:
     rows = [item for words, place in places.items() for item in (tag("dt", words), tag("dd", _place(place)))]
-    return _section("Where everything lies, and how to go on", tag("dl", *rows))
+    return section("Where everything lies, and how to go on", tag("dl", *rows))
 
 
 def _place(place: str) -> Safe:
     return tag("a", place, href=place) if place.startswith(("http://", "https://")) else tag("code", place)
-
-
-def _table(headings: Sequence[str], rows: Sequence[Safe], *, right_from: int | None = None) -> Safe:
-    first = len(headings) if right_from is None else right_from
-    heads = (tag("th", text, scope="col", class_="right" if i >= first else None) for i, text in enumerate(headings))
-    return tag("div", tag("table", tag("thead", tag("tr", *heads)), tag("tbody", *rows)), class_="scroll")
-
-
-def _seconds(trial: Trial) -> float:
-    return trial.metrics.get("cost/train_seconds", 0.0)
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    if seconds < 7200:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"

@@ -3,10 +3,12 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from analysis.records import MissingRuns, Settings, StudyRecord
+from analysis.records import Evaluation, MissingRuns, Settings, StudyRecord
 from usplit_core.config import EVALUATION_SECTIONS, TilingConfig
 from usplit_core.settings import SETTINGS, Setting, format_setting, setting
 from usplit_core.vocabulary import HEADLINE, METRICS, Metric, metric
+
+_LOG_FROM_RATIO = 20
 
 
 def train_factors(record: StudyRecord) -> tuple[str, ...]:
@@ -58,6 +60,11 @@ def sort_key(value: Setting) -> tuple[bool, float, str]:
 def is_number(value: Setting) -> bool:
     """Say whether `value` has a place on a numeric axis; True and False have none."""
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def spans_decades(numbers: Sequence[float]) -> bool:
+    """Say whether positive numbers differ so much that an axis should be logarithmic."""
+    return min(numbers) > 0 and max(numbers) / min(numbers) >= _LOG_FROM_RATIO
 
 
 def reference_tiling(record: StudyRecord) -> dict[str, Setting]:
@@ -123,6 +130,33 @@ def headline(record: StudyRecord) -> Metric:
     raise MissingRuns(f"No evaluation has {HEADLINE.key} or {record.objective}. {how_to_run(record)}")
 
 
+def memory_metric(record: StudyRecord) -> Metric:
+    """Return the metric of peak memory: the device's where it has any of its own, else the host's.
+
+    Raises
+    ------
+    MissingRuns
+        If no finished trial has recorded its memory.
+    """
+    for key in ("cost/peak_device_bytes", "cost/peak_host_bytes"):
+        if any(trial.metrics.get(key, 0) > 0 for trial in record.finished):
+            return metric(key)
+    raise MissingRuns(f"No finished trial has recorded its peak memory. {how_to_run(record)}")
+
+
+def first_seeds(record: StudyRecord, names: Sequence[str]) -> dict[tuple[Setting, ...], Evaluation]:
+    """Return, by the values of `names`, the finished evaluation of the lowest seed.
+
+    Comparing what one seed gives, models differ in what is varied and not in luck.
+    """
+    finished = {trial.fingerprint for trial in record.finished}
+    found: dict[tuple[Setting, ...], Evaluation] = {}
+    for row in sorted(record.evaluations, key=lambda row: sort_key(row.seed)):
+        if row.trial in finished:
+            found.setdefault(tuple(row.settings.get(name) for name in names), row)
+    return found
+
+
 def matches(settings: Settings, wanted: Settings) -> bool:
     """Say whether `settings` has every value that `wanted` names."""
     return all(name in settings and settings[name] == value for name, value in wanted.items())
@@ -135,7 +169,7 @@ def pick(settings: Settings, names: Iterable[str]) -> dict[str, Setting]:
 
 def format_value(name: str, value: Setting) -> str:
     """Return the value of a setting with its unit, such as ``16 px``."""
-    text = "none" if value is None else format_setting(value)
+    text = "none" if value is None else f"{value:.4g}" if isinstance(value, float) else format_setting(value)
     unit = setting(name).unit if name in SETTINGS and is_number(value) else ""
     return f"{text} {unit}".strip()
 

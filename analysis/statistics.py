@@ -6,10 +6,11 @@ number of seeds (or of test frames, where a function says so). One value has no 
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from typing import Literal, NamedTuple
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from scipy.stats import bootstrap
+from numpy.typing import NDArray
 
 from analysis.records import Evaluation, Settings, StudyRecord, Trial
 from analysis.selection import levels, matches, position, sort_key
@@ -68,23 +69,31 @@ def summarise(values: Sequence[float]) -> Summary:
     """
     if not values:
         raise ValueError("values is empty: a summary needs at least one value")
-    array = np.asarray(values, dtype=float)
+    return _summarise(tuple(float(value) for value in values))
+
+
+@lru_cache(maxsize=2**14)
+def _summarise(values: tuple[float, ...]) -> Summary:
+    """See `summarise`; the same values come back with every figure and table."""
+    array = np.array(values)
     if len(array) == 1:
         return Summary(1, float(array[0]), None, None, None)
     deviation = float(array.std(ddof=1))
-    # A fixed generator: the same store gives the same interval every time it is read.
-    result = bootstrap(
-        (array,),
-        np.mean,
-        confidence_level=_CONFIDENCE,
-        n_resamples=_RESAMPLES,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    )
-    low, high = result.confidence_interval
+    means = _resampling_weights(len(array)) @ array
+    low, high = np.quantile(means, [(1 - _CONFIDENCE) / 2, (1 + _CONFIDENCE) / 2])
     return Summary(
         len(array), float(array.mean()), deviation, deviation / float(np.sqrt(len(array))), (float(low), float(high))
     )
+
+
+@lru_cache(maxsize=32)
+def _resampling_weights(n: int) -> NDArray[np.float64]:
+    """Return how much each of n values counts in each resample, (resamples, n).
+
+    `scipy.stats.bootstrap` gives the same interval (a test compares them), but draws anew for each of thousands of
+    cells. The generator is fixed: the same store gives the same interval every time it is read.
+    """
+    return np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=_RESAMPLES) / n
 
 
 def observations(record: StudyRecord, metric: str) -> tuple[Observation, ...]:
@@ -138,7 +147,7 @@ def best_group(groups: Sequence[Group], key: str) -> Group:
 
 
 def paired_difference(
-    first: Mapping[Hashable, float], second: Mapping[Hashable, float], *, unit: Literal["seed", "frame"] = "seed"
+    first: Mapping[Any, float], second: Mapping[Any, float], *, unit: Literal["seed", "frame"] = "seed"
 ) -> Difference | None:
     """Summarise first - second over the keys that both have; None where they share no key."""
     shared = sorted(first.keys() & second.keys(), key=str)
@@ -163,7 +172,7 @@ def compare(
     """
     if unit == "seed":
         return paired_difference(_by_seed(record, metric, first), _by_seed(record, metric, second), unit=unit)
-    ours, theirs = _by_seed_and_frame(record, metric, first), _by_seed_and_frame(record, metric, second)
+    ours, theirs = by_seed_and_frame(record, metric, first), by_seed_and_frame(record, metric, second)
     by_frame: dict[int, list[float]] = defaultdict(list)
     for seed, frame in ours.keys() & theirs.keys():
         by_frame[frame].append(ours[seed, frame] - theirs[seed, frame])
@@ -197,7 +206,8 @@ def _by_seed(record: StudyRecord, metric: str, where: Settings) -> dict[Hashable
     return dict(zip(groups[0].seeds, groups[0].values, strict=True)) if groups else {}
 
 
-def _by_seed_and_frame(record: StudyRecord, metric: str, where: Settings) -> dict[tuple[Setting, int], float]:
+def by_seed_and_frame(record: StudyRecord, metric: str, where: Settings) -> dict[tuple[Setting, int], float]:
+    """Return the value of every seed and test frame with the settings `where`, mean over structure channels."""
     finished = {trial.fingerprint for trial in record.finished}
     rows = [row for row in record.evaluations if row.trial in finished and matches(row.settings, where)]
     collected: dict[tuple[Setting, int], list[float]] = defaultdict(list)

@@ -12,22 +12,23 @@ import warnings
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import NamedTuple, TypeVar, cast
 
 import numpy as np
 from mlflow.entities import Experiment, Run
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from analysis.description import study_record
 from analysis.records import Evaluation, FrameScore, Point, Sample, Settings, State, StudyRecord, Trial
 from usplit_core.config import EVALUATION_SECTIONS
 from usplit_core.errors import ConfigError, UserError, nearest
 from usplit_core.settings import DEFAULT_VALUES, SETTINGS, Setting, parse_setting
-from usplit_core.vocabulary import HEADLINE
 
 Row = TypeVar("Row", Trial, Evaluation)
 
 _TILING = [name for name in SETTINGS if name.partition(".")[0] in EVALUATION_SECTIONS]
+_TAGS = {"mlflow.source.git.commit": "commit"}
 _PAGE = 1000  # runs a call: far below the 50 000 that the store accepts, and small enough for a slow server
 
 
@@ -74,14 +75,8 @@ def read_study(tracking_uri: str, study: str) -> StudyRecord:
     plan = json.loads(experiment.tags["usplit.study"])
     runs = list(_runs(client, experiment.experiment_id))
     trials = {run.info.run_id: _trial(client, run) for run in _of_kind(runs, "trial")}
-    return StudyRecord(
-        name=study,
-        question=_question(experiment),
-        train=_factors(plan.get("train", {})),
-        evaluate=_factors(plan.get("evaluate", {})),
-        replicates=tuple(_hashable(seed) for seed in plan.get("replicates", ())),
-        objective=plan.get("objective", HEADLINE.key),
-        direction=plan.get("direction", "maximise"),
+    return study_record(
+        {**plan, "name": study, "question": _question(experiment)},
         trials=_newest(trials.values(), lambda trial: trial.fingerprint),
         evaluations=_newest(
             (_evaluation(client, run, trials) for run in _of_kind(runs, "evaluation")),
@@ -149,18 +144,6 @@ def _question(experiment: Experiment) -> str:
     return str(plan.get("question") or experiment.tags.get("mlflow.note.content", ""))
 
 
-def _factors(plan: Mapping[str, Any]) -> dict[str, tuple[Setting, ...]]:
-    """Return the levels of each factor; one that is sampled from a range has none."""
-    return {
-        name: tuple(_hashable(level) for level in levels) if isinstance(levels, list) else ()
-        for name, levels in plan.items()
-    }
-
-
-def _hashable(value: Any) -> Setting:
-    return tuple(_hashable(item) for item in value) if isinstance(value, list) else cast(Setting, value)
-
-
 def _settings(run: Run) -> Settings:
     # A setting that came after the run was written had its default when it was written.
     return {**DEFAULT_VALUES, **{name: _typed(name, text) for name, text in run.data.params.items()}}
@@ -196,7 +179,13 @@ def _trial(client: MlflowClient, run: Run) -> Trial:
         reason=tags.get("usplit.reason", ""),
         metrics=_metrics(run),
         history=partial(_read_history, client, run.info.run_id),
+        started=(run.info.start_time or 0) / 1000,
+        tags={_TAGS.get(key, key.removeprefix("usplit.")): tags[key] for key in tags if _is_kept(key)},
     )
+
+
+def _is_kept(tag: str) -> bool:
+    return tag in _TAGS or tag.startswith("usplit.")
 
 
 def _evaluation(client: MlflowClient, run: Run, trials: Mapping[str, Trial]) -> Evaluation:

@@ -77,6 +77,7 @@ def draw_and_save(draw: Callable[[Figure], None], *, width_mm: float, height_mm:
         stem.parent.mkdir(parents=True, exist_ok=True)
         files = Files(stem.with_suffix(".png"), stem.with_suffix(".pdf"))
         _save(figure, files.png, {"Software": None})
+        figure.set_layout_engine("none")  # the places that have just been found
         _save(figure, files.pdf, {"Creator": None, "Producer": None, "CreationDate": None})
     return files
 

@@ -1,5 +1,7 @@
-"""The results table of a study as data, and as text, Markdown, LaTeX and HTML."""
+"""The results table of a study as data, and any table as text, Markdown, LaTeX, CSV and HTML."""
 
+import csv
+import io
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
@@ -16,7 +18,7 @@ from analysis.selection import (
     train_factors,
 )
 from analysis.statistics import Group, Summary, best_group, group
-from usplit_core.settings import Setting, format_setting
+from usplit_core.settings import Setting
 from usplit_core.vocabulary import HEADLINE, METRICS, metric
 
 #: What a table reports where the store has it.
@@ -127,6 +129,15 @@ def to_latex(table: Table) -> str:
     ])  # fmt: skip
 
 
+def to_csv(table: Table) -> str:
+    """Return the table as comma-separated values; texts are quoted where they need it."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([column.heading for column in table.columns])
+    writer.writerows(row.cells for row in table.rows)
+    return text.getvalue()
+
+
 def to_html(table: Table) -> Safe:
     """Return the table as escaped HTML, the best row with the class ``best``."""
     heading = tag("tr", *(tag("th", column.heading, scope="col", class_=column.align) for column in table.columns))
@@ -147,7 +158,7 @@ def _align(record: StudyRecord, factor: str) -> Literal["left", "right"]:
 
 def _level(name: str, value: Setting) -> str:
     # The heading has the unit.
-    return format_setting(value) if is_number(value) else format_value(name, value)
+    return format_value("", value) if is_number(value) else format_value(name, value)
 
 
 def _score(item: Group | None, key: str) -> str:

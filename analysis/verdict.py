@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from analysis.effects import Crossed, compare_crossed
 from analysis.records import MissingRuns, Settings, StudyRecord
 from analysis.selection import (
     describe,
@@ -12,7 +13,7 @@ from analysis.selection import (
     reference_tiling,
     train_factors,
 )
-from analysis.statistics import FEW, Difference, Group, best_group, compare, group, is_distinct
+from analysis.statistics import FEW, Difference, Group, best_group, compare, group, is_distinct, paired_difference
 from usplit_core.vocabulary import Metric
 
 
@@ -29,6 +30,7 @@ class Verdict(NamedTuple):
     reference: Group | None
     difference: Difference | None
     by_frame: Difference | None
+    crossed: Crossed | None
 
 
 class Gain(NamedTuple):
@@ -56,7 +58,7 @@ def verdict(record: StudyRecord) -> Verdict:
     best = best_group(groups, metric.key)
     reference = None if not factors or any(is_sampled(record, name) for name in factors) else groups[0]
     if reference is None or best is reference:
-        return Verdict(metric, tiling, len(groups), best, reference, None, None)
+        return Verdict(metric, tiling, len(groups), best, reference, None, None, None)
     pair = {**best.levels, **tiling}, {**reference.levels, **tiling}
     return Verdict(
         metric,
@@ -66,6 +68,7 @@ def verdict(record: StudyRecord) -> Verdict:
         reference,
         compare(record, metric.key, *pair),
         compare(record, metric.key, *pair, unit="frame"),
+        compare_crossed(record, metric.key, *pair),
     )
 
 
@@ -73,10 +76,13 @@ def gains(record: StudyRecord, found: Verdict) -> list[Gain]:
     """Return the difference of every other cell from the reference, paired by seed; empty without a reference."""
     if found.reference is None:
         return []
-    reference = {**found.reference.levels, **found.tiling}
+    reference = dict(zip(found.reference.seeds, found.reference.values, strict=True))
     groups = group(record, found.metric.key, train_factors(record), where=found.tiling)
     return [
-        Gain(item.levels, compare(record, found.metric.key, {**item.levels, **found.tiling}, reference))
+        Gain(
+            item.levels,
+            paired_difference(dict(zip(item.seeds, item.values, strict=True)), reference, unit="seed"),
+        )
         for item in groups
         if item.levels != found.reference.levels
     ]
@@ -121,7 +127,10 @@ def caveats(found: Verdict) -> list[str]:
         few = "One seed gives no interval" if difference.summary.n == 1 else "A bootstrap interval is too narrow"
         notes.append(f"{few}: with fewer than {FEW} paired seeds, take the difference as a first impression.")
     if found.by_frame is not None:
-        notes.append(f"Paired by test frame instead: {format_difference(found.by_frame, found.metric)} frames.")
+        frames = "frame" if found.by_frame.summary.n == 1 else "frames"
+        notes.append(f"Paired by test frame instead: {format_difference(found.by_frame, found.metric)} {frames}.")
+    if found.crossed is not None:
+        notes.append(_both(found.crossed, found.metric))
     if found.cells > 2 and found.best is not found.reference:
         notes.append(
             f"The best of {found.cells} cells was chosen on the test frames it is scored on, which flatters it."
@@ -143,6 +152,15 @@ def _gain(metric: Metric, difference: Difference, reference: str) -> str:
     return (
         f"{words} (95 % interval of the difference {low:+.{places}f} to {high:+.{places}f}{note}; "
         f"{difference.summary.n} seeds, paired)"
+    )
+
+
+def _both(crossed: Crossed, metric: Metric) -> str:
+    places = _places(metric)
+    low, high = crossed.interval
+    return (
+        f"For other trainings on other images, seeds and test frames are both resampled: {crossed.mean:+.{places}f} "
+        f"{metric.unit} ({low:+.{places}f} to {high:+.{places}f}), n = {crossed.seeds} seeds × {crossed.frames} frames."
     )
 
 

@@ -7,13 +7,27 @@ import typer
 
 Space = Annotated[str, typer.Argument(help="A search-space file, or the name of a shipped one.", show_default=False)]
 StudyName = Annotated[str, typer.Argument(help="Name of a study in the store.", show_default=False)]
+StudyOrFile = Annotated[
+    str,
+    typer.Argument(help="Name of a study in the store, or a file that usplit freeze wrote.", show_default=False),
+]
 StorePath = Annotated[Path, typer.Option("--store", help="Directory that holds everything.")]
 Settings = Annotated[
     list[str],
     typer.Option("--set", metavar="NAME=VALUE", help="Change a setting or the levels of a factor; may be repeated."),
 ]
 Name = Annotated[str | None, typer.Option("--name", help="Name of the study, where it is not the file's own.")]
-Model = Annotated[Path, typer.Argument(help="A model file, *.safetensors.", show_default=False)]
+TrackingUri = Annotated[
+    str | None,
+    typer.Option(
+        envvar="MLFLOW_TRACKING_URI",
+        metavar="URL",
+        help="MLflow server to show the study on, remembered with the store; without it, a database in the store.",
+    ),
+]
+Model = Annotated[
+    Path, typer.Argument(help="A model file, *.safetensors, or models:/STUDY@best of a store.", show_default=False)
+]
 Tiling = Annotated[str, typer.Option(help="inner, outer or sliding.")]
 Padding = Annotated[int, typer.Option(help="Padding in px.")]
 Samples = Annotated[int, typer.Option(help="Posterior samples that are averaged.")]

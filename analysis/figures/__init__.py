@@ -11,12 +11,23 @@ from matplotlib.figure import Figure
 
 from analysis.figures import (
     calibration,
+    context,
+    factor_importance,
     factors,
+    kl_levels,
+    latent_depth,
     lc_depth,
+    lc_gain,
     learning_curves,
+    memory,
+    optimisation,
     overview,
     padding_curves,
+    parallel,
+    pareto,
+    patch_size,
     qualitative,
+    sample_count,
     seams,
 )
 from analysis.records import MissingRuns, NotVaried, StudyRecord
@@ -42,7 +53,10 @@ class FigureModule(Protocol):
 
 
 class FigureResult(NamedTuple):
-    """One figure of a study: written, or `missing` says why not and what to do."""
+    """One figure of a study: written, or `missing` says why not and what to do.
+
+    `varied` is False where the study never set out to vary what the figure shows.
+    """
 
     name: str
     title: str
@@ -50,29 +64,39 @@ class FigureResult(NamedTuple):
     png: Path | None
     pdf: Path | None
     missing: str
+    varied: bool = True
 
 
 #: Name of each figure -> its module, in the order of a report.
 FIGURES: MappingProxyType[str, FigureModule] = MappingProxyType({
     "qualitative": qualitative,
+    "lc_gain": lc_gain,
+    "lc_depth": lc_depth,
+    "context": context,
+    "latent_depth": latent_depth,
+    "patch_size": patch_size,
     "padding_curves": padding_curves,
     "seams": seams,
+    "sample_count": sample_count,
     "calibration": calibration,
-    "lc_depth": lc_depth,
+    "memory": memory,
+    "pareto": pareto,
     "factors": factors,
+    "factor_importance": factor_importance,
+    "parallel": parallel,
+    "optimisation": optimisation,
     "learning_curves": learning_curves,
+    "kl_levels": kl_levels,
 })  # fmt: skip
 
 
 def draw_figures(record: StudyRecord, folder: Path) -> list[FigureResult]:
-    """Write every figure that the study is about as ``folder/NAME.png`` and ``folder/NAME.pdf``."""
-    results = [_draw_one(name, module, record, folder) for name, module in FIGURES.items()]
-    return [result for result in results if result is not None]
+    """Write every figure that the study has data for as ``folder/NAME.png`` and ``folder/NAME.pdf``."""
+    return [_draw_one(name, module, record, folder) for name, module in FIGURES.items()]
 
 
-def draw_overview(path: Path, folder: Path) -> FigureResult:
-    """Write the overview that lies at `path` as ``folder/overview.png`` and ``folder/overview.pdf``."""
-    data = overview.load(path)
+def draw_overview(data: overview.Overview, folder: Path) -> FigureResult:
+    """Write an overview as ``folder/overview.png`` and ``folder/overview.pdf``."""
     width_mm, height_mm = overview.size_mm(data)
     files = draw_and_save(
         lambda figure: overview.draw(data, figure), width_mm=width_mm, height_mm=height_mm, stem=folder / "overview"
@@ -80,13 +104,11 @@ def draw_overview(path: Path, folder: Path) -> FigureResult:
     return FigureResult("overview", overview.TITLE, overview.caption(data), files.png, files.pdf, "")
 
 
-def _draw_one(name: str, module: FigureModule, record: StudyRecord, folder: Path) -> FigureResult | None:
+def _draw_one(name: str, module: FigureModule, record: StudyRecord, folder: Path) -> FigureResult:
     try:
         data = module.data(record)
-    except NotVaried:
-        return None
     except MissingRuns as missing:
-        return FigureResult(name, module.TITLE, "", None, None, str(missing))
+        return FigureResult(name, module.TITLE, "", None, None, str(missing), not isinstance(missing, NotVaried))
     width_mm, height_mm = module.size_mm(data)
     files = draw_and_save(
         lambda figure: module.draw(data, figure), width_mm=width_mm, height_mm=height_mm, stem=folder / name

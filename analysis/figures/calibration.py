@@ -16,8 +16,8 @@ from analysis.selection import (
     cells,
     describe,
     describe_tiling,
+    first_seeds,
     how_to_run,
-    matches,
     pick,
     require_evaluations,
     sort_key,
@@ -71,8 +71,9 @@ def data(record: StudyRecord) -> Calibration:
         raise NotVaried("No evaluation of the study has more than one posterior sample.")
     tiling = _commonest_tiling(rows)
     names = train_factors(record)
-    wanted = [{**cell, **tiling} for cell in cells(record, names)]
-    chosen = [row for settings in wanted for row in _lowest_seed(rows, settings)]
+    known = first_seeds(record._replace(evaluations=tuple(rows)), [*names, *tiling])
+    wanted = [tuple({**cell, **tiling}.values()) for cell in cells(record, names)]
+    chosen = [known[key] for key in wanted if key in known]
     found = [(row, sample) for row in chosen if (sample := row.sample()) is not None]
     curves = [(row, sample) for row, sample in found if sample.calibration is not None]
     if not curves:
@@ -148,7 +149,3 @@ def _commonest_tiling(rows: list[Evaluation]) -> Settings:
     counts = Counter(tuple(row.settings.get(name) for name in _TILING) for row in rows)
     values = min(counts, key=lambda key: (-counts[key], [sort_key(value) for value in key]))
     return {name: value for name, value in zip(_TILING, values, strict=True) if name in rows[0].settings}
-
-
-def _lowest_seed(rows: list[Evaluation], wanted: Settings) -> list[Evaluation]:
-    return sorted((row for row in rows if matches(row.settings, wanted)), key=lambda row: sort_key(row.seed))[:1]

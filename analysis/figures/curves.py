@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from analysis.records import Settings, StudyRecord
-from analysis.selection import axis_label, describe, format_value, is_number, is_sampled, levels
+from analysis.selection import axis_label, describe, format_value, is_number, is_sampled, levels, spans_decades
 from analysis.statistics import FEW, Group, Summary, group
 from analysis.style import FAINT, PALETTE, colour, mark_levels, marker
 from usplit_core.settings import Setting
@@ -17,7 +17,6 @@ from usplit_core.vocabulary import Metric
 
 #: More curves than colours cannot be told apart.
 MOST_CURVES = len(PALETTE)
-_LOG_FROM_RATIO = 20
 _LABEL_SIGNS = 48  # of a line in a legend that fits into one column of a page
 
 
@@ -86,6 +85,13 @@ def legend_columns(labels: Sequence[str], width_mm: float) -> int:
     return max(1, int(width_mm // (longest * mm_per_sign + handle_mm)))
 
 
+def legend_height_mm(found: Sequence[Curve], width_mm: float) -> float:
+    """Return how tall the legend of some curves is below a figure of the given width."""
+    labels = [_with_count(curve) for curve in found]
+    mm_per_line, columns = 3.3, legend_columns(labels, width_mm)
+    return mm_per_line * sum(label.count("\n") + 1 for label in labels) / columns + mm_per_line
+
+
 def draw_curves(ax: Axes, axis: Axis, found: Sequence[Curve]) -> None:
     """Draw mean, interval and seeds of every curve; several curves stand side by side within a level."""
     positions = _positions(axis)
@@ -103,6 +109,12 @@ def draw_curves(ax: Axes, axis: Axis, found: Sequence[Curve]) -> None:
         mark_levels(ax, positions, [_tick(axis, level) for level in axis.levels])
     ax.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]))
     ax.set_xlabel(axis.label)
+
+
+def positions_of(axis: Axis, wanted: Sequence[Setting]) -> list[float]:
+    """Return where on the axis the levels stand."""
+    places = _positions(axis)
+    return [places[axis.levels.index(level)] for level in wanted]
 
 
 def counts(found: Sequence[Curve]) -> str:
@@ -126,24 +138,24 @@ def what_bars_mean(found: Sequence[Curve]) -> str:
 
 def what_is_missing(left_out: int, unfinished: int) -> str:
     """Return the sentences of a caption about what it does not show; they begin with a space."""
-    text = f" The {left_out} curves with the lowest means are left out." if left_out else ""
+    curves_left = f"{left_out} curves with the lowest means are" if left_out > 1 else "curve with the lowest mean is"
+    text = f" The {curves_left} left out." if left_out else ""
     return f"{text} Not shown: {unfinished} unfinished trial{'' if unfinished == 1 else 's'}." if unfinished else text
 
 
 def _draw_curve(ax: Axes, curve: Curve, positions: Sequence[float], index: int, *, joined: bool) -> None:
     means = [point.summary.mean for point in curve.points]
-    for position, point in zip(positions, curve.points, strict=True):
-        if point.summary.interval is not None:
-            ax.plot([position, position], point.summary.interval, color=colour(index), linewidth=0.9, zorder=2)
-            ax.scatter(
-                [position] * len(point.values),
-                point.values,
-                s=6,
-                color=colour(index),
-                alpha=0.45,
-                linewidths=0,
-                zorder=3,
-            )
+    bars = [(place, p.summary.interval) for place, p in zip(positions, curve.points, strict=True) if p.summary.interval]
+    ax.vlines([x for x, _ in bars], [bar[0] for _, bar in bars], [bar[1] for _, bar in bars],
+              color=colour(index), linewidth=0.9, zorder=2)  # fmt: skip
+    seeds = [
+        (place, value)
+        for place, point in zip(positions, curve.points, strict=True)
+        for value in point.values
+        if point.summary.interval is not None
+    ]
+    ax.scatter([x for x, _ in seeds], [y for _, y in seeds], s=6, color=colour(index), alpha=0.45, linewidths=0,
+               zorder=3)  # fmt: skip
     label = _with_count(curve)
     # Levels that are names have no order: nothing joins them.
     ax.plot(
@@ -167,7 +179,7 @@ def _mark_fewer(ax: Axes, curve: Curve, positions: Sequence[float]) -> None:
 def _with_count(curve: Curve) -> str:
     numbers = {point.summary.n for point in curve.points}
     span = f"{min(numbers)}–{max(numbers)}" if len(numbers) > 1 else f"{min(numbers)}"
-    return textwrap.fill(f"{curve.label or 'mean over seeds'} (n = {span})", _LABEL_SIGNS)
+    return textwrap.fill(f"{curve.label or 'mean over seeds'} (n\u00a0=\u00a0{span})", _LABEL_SIGNS)
 
 
 def _positions(axis: Axis) -> list[float]:
@@ -179,7 +191,7 @@ def _positions(axis: Axis) -> list[float]:
 
 def _is_logarithmic(axis: Axis) -> bool:
     numbers = [float(level) for level in axis.levels if isinstance(level, int | float)]
-    return _is_numeric(axis) and min(numbers) > 0 and max(numbers) / min(numbers) >= _LOG_FROM_RATIO
+    return _is_numeric(axis) and spans_decades(numbers)
 
 
 def _mark_range(ax: Axes, axis: Axis, positions: Sequence[float]) -> None:

@@ -22,6 +22,7 @@ from analysis.selection import (
     headline,
     how_to_add,
     how_to_run,
+    is_sampled,
     metric_label,
     reference_tiling,
     train_factors,
@@ -30,6 +31,7 @@ from analysis.style import COLUMN_MM, PAGE_MM
 from usplit_core.vocabulary import Metric
 
 TITLE = "Other train factors"
+_ELSEWHERE = ("model.lc_depth", "model.depth", "model.patch_px")
 _COLUMNS = 2
 _AXIS_MM = 14  # of ticks and label beside a panel
 
@@ -52,16 +54,18 @@ class FactorPanels(NamedTuple):
 
 
 def data(record: StudyRecord) -> FactorPanels:
-    """Return a panel for each train factor that varies, but the LC depth, which has its own figure.
+    """Return a panel for each train factor that varies, but those that have a figure of their own.
 
     Raises
     ------
     NotVaried
         If no such factor varies.
     """
-    names = [name for name in train_factors(record) if name != "model.lc_depth"]
+    drawn = [name for name in train_factors(record) if is_sampled(record, name)]
+    # Beside drawn values, a level stands for many trainings that differ in more than the seed: it is a curve only.
+    names = drawn or [name for name in train_factors(record) if name not in _ELSEWHERE]
     if not names:
-        raise NotVaried(how_to_add(record, "a train factor other than model.lc_depth", kind="train"))
+        raise NotVaried(how_to_add(record, f"a train factor other than {', '.join(_ELSEWHERE)}", kind="train"))
     return panels_of(record, names)
 
 

@@ -4,7 +4,7 @@ from matplotlib.figure import Figure
 
 from analysis.figures import factors
 from analysis.figures.factors import FactorPanels
-from analysis.records import MissingRuns, StudyRecord
+from analysis.records import NotVaried, StudyRecord
 from analysis.selection import how_to_add, train_factors
 
 TITLE = "Lateral context"
@@ -16,11 +16,13 @@ def data(record: StudyRecord) -> FactorPanels:
 
     Raises
     ------
+    NotVaried
+        If fewer than two LC depths were trained.
     MissingRuns
-        If fewer than two LC depths were trained, or none was evaluated.
+        If none was evaluated.
     """
     if _FACTOR not in train_factors(record):
-        raise MissingRuns(how_to_add(record, _FACTOR, kind="train"))
+        raise NotVaried(how_to_add(record, _FACTOR, kind="train"))
     return factors.panels_of(record, [_FACTOR])
 
 

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+import numpy as np
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
@@ -69,11 +71,15 @@ def draw(data: LearningCurves, figure: Figure) -> None:
     ax = figure.subplots()
     width = 0.9 if len(data.lines) <= _MANY_LINES else 0.5
     index = {cell: i for i, cell in enumerate(data.cells)}
-    for line in data.lines:
-        steps, values = zip(*line.history, strict=True)
-        style = "-" if line.state == "finished" else "--"
-        single = "." if len(steps) == 1 else ""
-        ax.plot(steps, values, style, marker=single, color=colour(index[line.cell]), linewidth=width, alpha=0.85)
+    single = [line for line in data.lines if len(line.history) == 1]
+    ax.scatter([line.history[0].step for line in single], [line.history[0].value for line in single], s=6,
+               c=[colour(index[line.cell]) for line in single])  # fmt: skip
+    for style, finished in (("-", True), ("--", False)):
+        lines = [line for line in data.lines if (line.state == "finished") == finished and len(line.history) > 1]
+        inks = [colour(index[line.cell]) for line in lines]
+        curves = [np.array(line.history) for line in lines]
+        ax.add_collection(LineCollection(curves, colors=inks, linestyles=style, linewidths=width, alpha=0.85))
+    ax.autoscale_view()
     ax.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
     ax.set_xlabel("epoch")
     ax.set_ylabel(metric_label(data.metric))

@@ -12,11 +12,21 @@ from analysis.figures.curves import (
     draw_curves,
     keep_best,
     legend_columns,
+    legend_height_mm,
     what_bars_mean,
     what_is_missing,
 )
-from analysis.records import MissingRuns, StudyRecord
-from analysis.selection import evaluation_factors, headline, how_to_add, how_to_run, levels, metric_label, train_factors
+from analysis.records import MissingRuns, NotVaried, StudyRecord
+from analysis.selection import (
+    evaluation_factors,
+    headline,
+    how_to_add,
+    how_to_run,
+    levels,
+    metric_label,
+    require_evaluations,
+    train_factors,
+)
 from analysis.style import COLUMN_MM, PAGE_MM
 from usplit_core.vocabulary import Metric
 
@@ -46,16 +56,19 @@ def data(record: StudyRecord) -> PaddingCurves:
 
     Raises
     ------
-    MissingRuns
+    NotVaried
         If fewer than two paddings were evaluated.
+    MissingRuns
+        If nothing was evaluated.
     """
     return curves_of(record, headline(record))
 
 
 def curves_of(record: StudyRecord, metric: Metric) -> PaddingCurves:
     """Return the values of a metric by padding; see `data`."""
+    require_evaluations(record)
     if _FACTOR not in evaluation_factors(record):
-        raise MissingRuns(how_to_add(record, _FACTOR, kind="evaluation"))
+        raise NotVaried(how_to_add(record, _FACTOR, kind="evaluation"))
     others = [name for name in evaluation_factors(record) if name not in (_FACTOR, "tiling.mode")]
     series = [*train_factors(record), *others]
     panels, left_out = [], 0
@@ -93,7 +106,8 @@ def caption(data: PaddingCurves) -> str:
 
 def size_mm(data: PaddingCurves) -> tuple[float, float]:
     """Return width and height: one column for one tiling mode, two for more."""
-    return (COLUMN_MM if len(data.panels) == 1 else PAGE_MM), 72.0
+    width_mm = COLUMN_MM if len(data.panels) == 1 else PAGE_MM
+    return width_mm, 62.0 + max(legend_height_mm(panel.curves, width_mm) for panel in data.panels)
 
 
 def _axis_of_panel(record: StudyRecord, kept: tuple[Curve, ...]) -> Axis:

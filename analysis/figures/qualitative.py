@@ -18,12 +18,11 @@ from analysis.selection import (
     describe,
     describe_tiling,
     evaluation_factors,
+    first_seeds,
     headline,
     how_to_run,
-    matches,
     pick,
     reference_tiling,
-    sort_key,
     train_factors,
 )
 from analysis.statistics import group
@@ -73,7 +72,8 @@ def data(record: StudyRecord) -> Qualitative:
         names = evaluation_factors(record)
         wanted = [dict(item.levels) for item in group(record, headline(record).key, names)]
         fixed = describe({name: value for name, value in tiling.items() if name not in names})
-    chosen = [(pick(item, names), row) for item in wanted for row in _first_seed(record, item)]
+    rows = first_seeds(record, list(wanted[0])) if wanted else {}
+    chosen = [(pick(item, names), rows[key]) for item in wanted if (key := tuple(item.values())) in rows]
     kept = [chosen[index] for index in _spread(len(chosen))]
     loaded = [(levels, row, row.sample()) for levels, row in kept]
     found = [(levels, row, _centre(sample)) for levels, row, sample in loaded if sample is not None]
@@ -153,13 +153,6 @@ def scale_invariant_psnr(target: NDArray[Any], prediction: NDArray[Any]) -> floa
     error = float(((wanted - scale * found) ** 2).mean())
     span = float(target.max() - target.min()) / deviation
     return float("inf") if error == 0 else 20 * float(np.log10(span / np.sqrt(error)))
-
-
-def _first_seed(record: StudyRecord, wanted: dict[str, Setting]) -> list[Evaluation]:
-    """Return the evaluation of the lowest seed, so that columns differ in the model and not in luck."""
-    finished = {trial.fingerprint for trial in record.finished}
-    rows = [row for row in record.evaluations if row.trial in finished and matches(row.settings, wanted)]
-    return sorted(rows, key=lambda row: sort_key(row.seed))[:1]
 
 
 def _spread(count: int) -> list[int]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.figures.overview import Overview, save
-from analysis.records import StudyRecord
+from analysis.records import Evaluation, StudyRecord
 from study.commands.device import pick_device
 from study.datasets import data_key
 from study.runner import PreparedStudy
@@ -40,10 +40,10 @@ def keep_best(prepared: PreparedStudy, record: StudyRecord, store: Store) -> Bes
     BestModel or None
         None where nothing has been evaluated.
     """
-    found = _best_evaluation(record)
+    found = best_evaluation(record)
     if found is None:
         return None
-    fingerprint, tiling = found
+    fingerprint, tiling = found[0].trial, found[1]
     trial = next(trial for trial in prepared.trials if trial.fingerprint == fingerprint)
     folder = store.study_folder(record.name)
     best = BestModel(
@@ -58,18 +58,24 @@ def keep_best(prepared: PreparedStudy, record: StudyRecord, store: Store) -> Bes
     return best
 
 
-def _best_evaluation(record: StudyRecord) -> tuple[str, TilingConfig] | None:
-    """Return the trial with the best objective and the tiling that gave it."""
+def best_evaluation(record: StudyRecord) -> tuple[Evaluation, TilingConfig] | None:
+    """Return the evaluation with the best objective and its tiling; None where nothing has been evaluated."""
     key = record.objective
     sign = -1 if METRICS[key].better == "lower" else 1
-    scored = [evaluation for evaluation in record.evaluations if key in evaluation.metrics]
+    # The objective of a search is one of its trainings: their evaluations are ranked by it.
+    trials = {trial.fingerprint: trial.metrics for trial in record.finished}
+    scored = [
+        (sign * (row.metrics[key] if key in row.metrics else trials[row.trial][key]), row)
+        for row in record.evaluations
+        if row.trial in trials and (key in row.metrics or key in trials[row.trial])
+    ]
     if not scored:
         return None
-    best = max(scored, key=lambda evaluation: sign * evaluation.metrics[key])
+    best = max(scored, key=lambda found: found[0])[1]
     tiling = {
         name.removeprefix("tiling."): value for name, value in best.settings.items() if name.startswith("tiling.")
     }
-    return best.trial, TilingConfig.model_validate(tiling)
+    return best, TilingConfig.model_validate(tiling)
 
 
 def _split_a_frame(best: BestModel, frames: Frames, tiling: TilingConfig, overview: Path) -> None:

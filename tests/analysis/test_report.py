@@ -56,7 +56,7 @@ def page(record: StudyRecord, tmp_path_factory: pytest.TempPathFactory) -> _Page
 
 def test_the_page_needs_no_other_file(page: _Page) -> None:
     images = [attributes["src"] or "" for name, attributes in page.seen if name == "img"]
-    assert len(images) == 6
+    assert len(images) == 9
     assert all(source.startswith("data:image/png;base64,") for source in images)
     assert not {"script", "link", "iframe"} & {name for name, _ in page.seen}
 

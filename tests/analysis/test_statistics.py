@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import bootstrap
 
 from analysis.records import Settings, StudyRecord
 from analysis.statistics import compare, group, is_distinct, observations, paired_difference, summarise
@@ -43,6 +44,14 @@ def test_the_interval_holds_the_mean_and_lies_within_the_values(values: list[flo
     low, high = summary.interval
     assert min(values) - 1e-9 <= low <= summary.mean + 1e-9
     assert summary.mean - 1e-9 <= high <= max(values) + 1e-9
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 40])
+def test_the_interval_is_that_of_scipy(n: int) -> None:
+    values = np.random.default_rng(n).normal(30, 1, size=n)
+    theirs = bootstrap((values,), np.mean, n_resamples=9999, method="percentile", rng=np.random.default_rng(1))
+    spread = values.std(ddof=1) / np.sqrt(n)
+    assert summarise(values.tolist()).interval == pytest.approx(tuple(theirs.confidence_interval), abs=0.06 * spread)
 
 
 def test_the_same_values_give_the_same_interval() -> None:

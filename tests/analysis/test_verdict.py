@@ -67,3 +67,15 @@ def test_a_study_of_one_cell_reports_its_score(record: StudyRecord) -> None:
     assert in_words(verdict(record._replace(trials=trials, evaluations=evaluations))) == (
         "The model reaches 30.50 dB scale-invariant PSNR on the test frames (inner tiling, 16 px padding; 2 seeds)."
     )
+
+
+def test_one_frame_is_not_called_frames(record: StudyRecord) -> None:
+    found = verdict(record)
+    assert found.by_frame is not None
+    one = found.by_frame._replace(summary=found.by_frame.summary._replace(n=1, interval=None))
+    notes = caveats(found._replace(by_frame=one))
+    assert any(note.endswith("n = 1 frame.") for note in notes)
+
+
+def test_seeds_and_frames_are_resampled_together(record: StudyRecord) -> None:
+    assert any("n = 2 seeds × 3 frames" in note for note in caveats(verdict(record)))

@@ -1,0 +1,73 @@
+"""Means with intervals beside the names of what was measured, from top to bottom: what several figures share."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from analysis.statistics import FEW, Summary
+from analysis.style import colour, marker
+
+_NEIGHBOUR = 0.75  # of the height of a row that its series share
+
+
+class Dot(NamedTuple):
+    """One mean: the row and the series that it belongs to, its summary, and the seeds themselves."""
+
+    row: str
+    series: str
+    values: tuple[float, ...]
+    summary: Summary
+
+
+def rows_of(dots: Sequence[Dot]) -> list[str]:
+    """Return the rows in the order in which they come."""
+    return list(dict.fromkeys(dot.row for dot in dots))
+
+
+def series_of(dots: Sequence[Dot]) -> list[str]:
+    """Return the series in the order in which they come."""
+    return list(dict.fromkeys(dot.series for dot in dots))
+
+
+def draw_dots(ax: Axes, dots: Sequence[Dot], *, scale: float = 1.0) -> None:
+    """Draw a line of means, intervals and seeds a row, series below each other within it; values over `scale`."""
+    rows, series = rows_of(dots), series_of(dots)
+    step = _NEIGHBOUR / max(len(series), 1)
+    for dot in dots:
+        index = series.index(dot.series)
+        at = rows.index(dot.row) + (index - (len(series) - 1) / 2) * step
+        if dot.summary.interval is not None:
+            ax.plot([edge / scale for edge in dot.summary.interval], [at, at], color=colour(index), linewidth=0.9)
+            ax.scatter([value / scale for value in dot.values], [at] * len(dot.values), s=6, color=colour(index),
+                       alpha=0.45, linewidths=0)  # fmt: skip
+        first = dot is next(item for item in dots if item.series == dot.series)
+        ax.plot(
+            dot.summary.mean / scale, at, linestyle="none", marker=marker(index), color=colour(index),
+            markeredgecolor="white", markeredgewidth=0.5, label=dot.series if first else None, zorder=4,
+        )  # fmt: skip
+    ax.set_yticks(range(len(rows)), rows)
+    ax.set_ylim(len(rows) - 0.5, -0.5)
+    ax.grid(axis="x")
+    ax.grid(visible=False, axis="y")
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=5))
+
+
+def height_mm(dots: Sequence[Dot], *, legend: bool) -> float:
+    """Return how tall a figure of one panel must be."""
+    rows, series = rows_of(dots), series_of(dots)
+    lines = sum(row.count("\n") + 1 for row in rows)
+    return 16 + max(4.5 * lines, 4.0 * len(rows) * len(series)) + (4.0 * len(series) if legend else 0) + 4
+
+
+def what_dots_mean(dots: Sequence[Dot]) -> str:
+    """Return the sentences of a caption about marks and bars, with n."""
+    numbers = {dot.summary.n for dot in dots}
+    low, high = min(numbers), max(numbers)
+    n = f"n = {low if low == high else f'{low} to {high}'} seed{'' if high == 1 else 's'} a mark"
+    text = f"Marks: mean over seeds; dots: single seeds; {n}."
+    if high == 1:
+        return f"{text} One seed gives no interval."
+    text += " Bars: 95 % bootstrap interval of the mean"
+    return text + (f"; with fewer than {FEW} seeds it is narrower than its name says." if low < FEW else ".")

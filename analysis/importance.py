@@ -1,0 +1,280 @@
+"""Which factors matter: ANOVA for designs with levels, Optuna's evaluators for values drawn from ranges.
+
+The two answer different questions, so every result carries the name of its method. Libraries are loaded when a
+function is called: `statsmodels` and `optuna` take seconds.
+"""
+
+import itertools
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from scipy.stats import f as f_distribution
+
+from analysis.records import MissingRuns, NotVaried, StudyRecord
+from analysis.selection import (
+    evaluation_factors,
+    how_to_run,
+    is_number,
+    is_sampled,
+    label,
+    spans_decades,
+    train_factors,
+)
+from analysis.statistics import observations
+from usplit_core.settings import Setting, format_setting
+from usplit_core.vocabulary import METRICS
+
+_FEWEST_DRAWN = 10
+
+Evaluator = Literal["fANOVA", "PED-ANOVA"]
+#: What each evaluator answers.
+EVALUATORS: dict[Evaluator, str] = {
+    "fANOVA": "share of the score's variance over the whole search space that a factor explains, by a random forest",
+    "PED-ANOVA": "how well a factor separates the best trials from the others",
+}
+
+
+class Term(NamedTuple):
+    """A factor or an interaction of two: its share, and the p of its F test where there is one."""
+
+    label: str
+    share: float
+    p: float | None
+
+
+class Importance(NamedTuple):
+    """Shares by decreasing size; `residual` is what no term explains, None where the method has none.
+
+    `trials` count trainings, `values` what was analysed (trainings x tilings).
+    """
+
+    method: str
+    question: str
+    metric: str
+    terms: tuple[Term, ...]
+    residual: float | None
+    trials: int
+    values: int
+
+
+def anova(record: StudyRecord, metric: str) -> Importance:
+    """Return η² of every factor and of every interaction of two: its sum of squares over the total one.
+
+    Sums of squares are of type II, seeds are blocks. Train factors are tested against the spread between trainings;
+    evaluation factors, and what they share with train factors, against the spread within trainings, because the
+    tilings of one training are no replicates (a split-plot design). Trials that lack a tiling are left out.
+
+    Raises
+    ------
+    NotVaried
+        If no factor has levels to compare.
+    MissingRuns
+        If there are too few runs to tell a factor from noise.
+    """
+    train = [name for name in train_factors(record) if not is_sampled(record, name)]
+    evaluate = list(evaluation_factors(record))
+    if not train and not evaluate:
+        raise NotVaried("No factor of the study has two levels or more.")
+    table, tilings = _complete(record, metric, train, evaluate)
+    if len(table) < 2:
+        raise MissingRuns(f"Fewer than two finished trials have {metric} under every tiling. {how_to_run(record)}")
+    values = np.array([[row[key] for key in tilings] for _, _, row in table])  # (trials, tilings)
+    strata = []
+    if train:
+        between = _fit(train, [levels for levels, _, _ in table], values.mean(1), blocks=[seed for _, seed, _ in table])
+        strata.append([(*row[:1], row[1] * len(tilings), *row[2:]) for row in between])
+    if evaluate:
+        strata.append(_within(values, train, evaluate, [levels for levels, _, _ in table], tilings))
+    total = float(((values - values.mean()) ** 2).sum())
+    if total == 0:
+        raise MissingRuns(f"All values of {metric} are equal: there is nothing to explain.")
+    terms = [Term(name, square / total, p) for rows in strata for name, square, p in rows]
+    explained = sum(term.share for term in terms)
+    return Importance(
+        "ANOVA",
+        "η², the share of the score's variance that a factor explains in this design",
+        metric,
+        tuple(sorted(terms, key=lambda term: -term.share)),
+        max(0.0, 1 - explained),
+        len(table),
+        values.size,
+    )
+
+
+def search_importance(record: StudyRecord, metric: str, evaluator: Evaluator) -> Importance:
+    """Return the importance of the factors of a search by one of Optuna's evaluators.
+
+    Raises
+    ------
+    NotVaried
+        If no factor was drawn.
+    MissingRuns
+        If too few trials have finished, or scikit-learn is not there for fANOVA.
+    """
+    names = train_factors(record)
+    if not names:
+        raise NotVaried("No train factor of the study varies.")
+    if evaluator == "fANOVA" and find_spec("sklearn") is None:
+        raise MissingRuns("fANOVA needs scikit-learn: install it with `pip install scikit-learn`.")
+    scores = _score_of_trials(record, metric)
+    rows = [(trial.settings, scores[trial.fingerprint]) for trial in record.finished if trial.fingerprint in scores]
+    if len(rows) < _FEWEST_DRAWN:
+        raise MissingRuns(
+            f"{len(rows)} finished trials are too few for {evaluator} ({_FEWEST_DRAWN} or more). {how_to_run(record)}"
+        )
+    columns = {name: [settings.get(name) for settings, _ in rows] for name in names}
+    shares = _ask_optuna(columns, [score for _, score in rows], evaluator, _direction(metric))
+    return Importance(
+        f"Optuna {evaluator}",
+        EVALUATORS[evaluator],
+        metric,
+        tuple(Term(label(name), share, None) for name, share in sorted(shares.items(), key=lambda item: -item[1])),
+        None,
+        len(rows),
+        len(rows),
+    )
+
+
+_Levels = tuple[Setting, ...]
+_Row = tuple[_Levels, Setting, dict[_Levels, float]]  # levels of a trial, its seed, value by tiling
+_Square = tuple[str, float, float | None]  # name, sum of squares, p
+
+
+def _complete(
+    record: StudyRecord, metric: str, train: Sequence[str], evaluate: Sequence[str]
+) -> tuple[list[_Row], list[_Levels]]:
+    """Return the trials that have every tiling, each with its value under each, and the tilings."""
+    found: dict[tuple[_Levels, Setting], dict[_Levels, float]] = defaultdict(dict)
+    for row in observations(record, metric):
+        levels = tuple(row.settings.get(name) for name in train)
+        found[levels, row.seed][tuple(row.settings.get(name) for name in evaluate)] = row.value
+    tilings = sorted({tiling for values in found.values() for tiling in values}, key=str)
+    whole = [(levels, seed, row) for (levels, seed), row in found.items() if len(row) == len(tilings)]
+    return sorted(whole, key=lambda row: str(row[:2])), tilings
+
+
+def _within(
+    values: Any, train: Sequence[str], evaluate: Sequence[str], levels: Sequence[_Levels], tilings: Sequence[_Levels]
+) -> list[_Square]:
+    """Return the terms that hold an evaluation factor, tested against the spread within trainings."""
+    centred = (values - values.mean(axis=1, keepdims=True)).ravel()
+    rows = [(*trial, *tiling) for trial in levels for tiling in tilings]
+    wanted = [label(name) for name in evaluate]
+    fitted = _fit([*train, *evaluate], rows, centred, degrees_lost=len(levels) - 1, only=wanted)
+    return [row for row in fitted if any(name in row[0].split(" × ") for name in wanted)]
+
+
+def _fit(
+    names: Sequence[str],
+    rows: Sequence[_Levels],
+    values: Any,
+    *,
+    blocks: Sequence[Setting] | None = None,
+    degrees_lost: int = 0,
+    only: Iterable[str] = (),
+) -> list[_Square]:
+    """Return sum of squares and p of main effects and interactions; interactions that cannot be told are left out."""
+    crossed = [pair for pair in itertools.combinations(range(len(names)), 2) if _is_crossed(rows, pair)]
+    for pairs in (crossed, []):
+        table = _type_two(len(names), pairs, rows, values, blocks)
+        residual, degrees = table["Residual"]
+        degrees -= degrees_lost
+        if degrees >= 1 or not pairs:
+            break
+    squares = []
+    for key, name in _term_names(names, pairs).items():
+        square, own = table[key]
+        usable = degrees >= 1 and own >= 1 and residual > 0
+        p = float(f_distribution.sf(square / own / (residual / degrees), own, degrees)) if usable else None
+        squares.append((name, float(square), p))
+    return squares
+
+
+def _is_crossed(rows: Sequence[_Levels], pair: tuple[int, int]) -> bool:
+    found = {(row[pair[0]], row[pair[1]]) for row in rows}
+    return len(found) == len({a for a, _ in found}) * len({b for _, b in found})
+
+
+def _term_names(names: Sequence[str], pairs: Sequence[tuple[int, int]]) -> dict[str, str]:
+    main = {f"C(f{index}, Sum)": label(name) for index, name in enumerate(names)}
+    both = {f"C(f{a}, Sum):C(f{b}, Sum)": f"{label(names[a])} × {label(names[b])}" for a, b in pairs}
+    return main | both
+
+
+def _type_two(
+    count: int, pairs: Sequence[tuple[int, int]], rows: Sequence[_Levels], values: Any, blocks: Sequence[Setting] | None
+) -> dict[str, tuple[float, float]]:
+    """Return sum of squares and degrees of freedom of each term, by its formula."""
+    import pandas as pd
+    import statsmodels.formula.api as formula
+    from statsmodels.stats.anova import anova_lm
+
+    columns = {f"f{index}": [format_setting(row[index]) for row in rows] for index in range(count)}
+    terms = list(_term_names([""] * count, pairs))
+    if blocks is not None and len(set(blocks)) > 1:
+        columns["block"] = [format_setting(seed) for seed in blocks]
+        terms.append("C(block, Sum)")
+    fitted = formula.ols(f"y ~ {' + '.join(terms)}", data=pd.DataFrame({**columns, "y": values})).fit()
+    if fitted.df_resid < 1:
+        return {**dict.fromkeys(terms, (0.0, 0.0)), "Residual": (0.0, 0.0)}
+    table = anova_lm(fitted, typ=2)
+    return {str(key): (float(row["sum_sq"]), float(row["df"])) for key, row in table.iterrows()}
+
+
+def _direction(metric: str) -> Literal["minimize", "maximize"]:
+    return "minimize" if metric in METRICS and METRICS[metric].better == "lower" else "maximize"
+
+
+def _score_of_trials(record: StudyRecord, metric: str) -> dict[str, float]:
+    """Return one value a trial: its own, or the mean over its evaluations."""
+    own = {t.fingerprint: t.metrics[metric] for t in record.finished if np.isfinite(t.metrics.get(metric, np.nan))}
+    collected: dict[str, list[float]] = defaultdict(list)
+    for row in record.evaluations:
+        if np.isfinite(row.metrics.get(metric, np.nan)):
+            collected[row.trial].append(row.metrics[metric])
+    return {name: float(np.mean(values)) for name, values in collected.items()} or own
+
+
+def _ask_optuna(
+    columns: dict[str, list[Setting]],
+    scores: Sequence[float],
+    evaluator: Evaluator,
+    direction: Literal["minimize", "maximize"],
+) -> dict[str, float]:
+    import optuna
+
+    ranges = {name: _distribution(values) for name, values in columns.items()}
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        study = optuna.create_study(direction=direction)
+        for index, score in enumerate(scores):
+            own = {name: _value(values[index]) for name, values in columns.items()}
+            study.add_trial(optuna.trial.create_trial(params=own, distributions=ranges, value=score))
+        asked: Any = (
+            optuna.importance.FanovaImportanceEvaluator(seed=0)
+            if evaluator == "fANOVA"
+            else optuna.importance.PedAnovaImportanceEvaluator()
+        )
+        return dict(optuna.importance.get_param_importances(study, evaluator=asked))
+    finally:
+        optuna.logging.set_verbosity(verbosity)
+
+
+def _distribution(values: Sequence[Setting]) -> Any:
+    import optuna
+
+    numbers = [value for value in values if isinstance(value, int | float) and is_number(value)]
+    if len(numbers) < len(values):
+        return optuna.distributions.CategoricalDistribution(sorted({_value(value) for value in values}, key=str))
+    low, high, log = min(numbers), max(numbers), spans_decades(numbers)
+    if all(isinstance(number, int) for number in numbers):
+        return optuna.distributions.IntDistribution(int(low), int(high), log=log)
+    return optuna.distributions.FloatDistribution(float(low), float(high), log=log)
+
+
+def _value(value: Setting) -> Any:
+    return value if is_number(value) else format_setting(value)

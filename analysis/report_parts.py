@@ -1,0 +1,115 @@
+"""Parts of the report that are tables of numbers: effects of factors, cost, and what it takes to do it again."""
+
+from collections.abc import Sequence
+
+from analysis.comparison import effects, effects_table, format_interval
+from analysis.html import Safe, tag
+from analysis.records import MissingRuns, StudyRecord, Trial
+from analysis.selection import describe, format_value, headline, label, metric_label, train_factors
+from analysis.statistics import group
+from analysis.tables import to_html
+from analysis.verdict import Verdict
+
+_ENERGY = "cost/energy_joules"
+_WORDS = {
+    "version": "version of this program",
+    "torch": "PyTorch",
+    "python": "Python",
+    "commit": "git commit",
+    "git_dirty": "uncommitted changes",
+    "data": "content of the images (hash)",
+    "device": "device",
+    "host": "host",
+}
+
+
+def section(title: str, *children: str | None) -> Safe:
+    """Return a part of the page with its heading."""
+    return tag("section", tag("h2", title), *children)
+
+
+def table(headings: Sequence[str], rows: Sequence[Safe], *, right_from: int | None = None) -> Safe:
+    """Return a table in a box that scrolls; columns from `right_from` on stand to the right."""
+    first = len(headings) if right_from is None else right_from
+    heads = (tag("th", text, scope="col", class_="right" if i >= first else None) for i, text in enumerate(headings))
+    return tag("div", tag("table", tag("thead", tag("tr", *heads)), tag("tbody", *rows)), class_="scroll")
+
+
+def effects_section(record: StudyRecord) -> Safe | None:
+    """Return the effect of every level of every factor; None where there is nothing to compare."""
+    try:
+        found = effects_table(effects(record), headline(record))
+    except MissingRuns:
+        return None
+    note = tag("p", found.note, class_="note")
+    return section("Effects of the factors", tag("div", to_html(found), class_="scroll"), note)
+
+
+def cost_section(record: StudyRecord) -> Safe:
+    """Return training time, device-hours, energy where it was measured, and size by combination of train factors."""
+    names = train_factors(record)
+    seconds = group(record, "cost/train_seconds", names)
+    if not seconds:
+        return section("Cost", tag("p", "No finished trial has recorded its training time.", class_="missing"))
+    parameters = {tuple(item.levels.values()): item for item in group(record, "cost/parameters", names)}
+    rows = []
+    for item in seconds:
+        size = parameters.get(tuple(item.levels.values()))
+        cells = (
+            describe(item.levels) or "all trials",
+            duration(item.summary.mean),
+            duration(item.summary.mean * item.summary.n),
+            f"{size.summary.mean / 1e6:.2f} million" if size else "–",
+            str(item.summary.n),
+        )
+        rows.append(tag("tr", *(tag("td", text, class_="right" if i else None) for i, text in enumerate(cells))))
+    headings = ("cell", "training time, mean", "training time, all seeds", "parameters", "n")
+    spent = sum(train_seconds(trial) for trial in record.trials)
+    words = f"In all {spent / 3600:.2f} device-hours of training, unfinished trials included{_energy(record)}."
+    return section("Cost", table(headings, rows, right_from=1), tag("p", words, class_="note"))
+
+
+def reproduction_section(record: StudyRecord) -> Safe:
+    """Return what the results depend on beside the settings, and the command that runs the study again."""
+    rows = []
+    for key, words in _WORDS.items():
+        values = sorted({trial.tags[key] for trial in record.trials if trial.tags.get(key)})
+        if values:
+            rows.append(tag("tr", tag("td", words), tag("td", ", ".join(values))))
+    seeds = ", ".join(str(seed) for seed in record.replicates)
+    rows.append(tag("tr", tag("td", "seeds"), tag("td", seeds or "those of the trials")))
+    again = (
+        "The settings below and these are all that the results depend on. `usplit run` with the same search space, "
+        "images and version trains the same networks; on the same device and software, to the same numbers."
+    )
+    return section("How to reproduce", table(("what", "value"), rows), tag("p", again, class_="note"))
+
+
+def best_section(found: Verdict) -> Safe:
+    """Return the settings of the best cell that vary in the study, and its score."""
+    settings = {**found.best.levels, **found.tiling}
+    rows = [tag("tr", tag("td", label(name)), tag("td", tag("code", name)), tag("td", format_value(name, value)))
+            for name, value in settings.items()]  # fmt: skip
+    summary = found.best.summary
+    score = format_interval(summary.mean, summary.interval)
+    words = f"{metric_label(found.metric)}: {score}, n = {summary.n} seed{'' if summary.n == 1 else 's'}."
+    return section("Best configuration", tag("p", words), table(("setting", "name", "value"), rows))
+
+
+def _energy(record: StudyRecord) -> str:
+    joules = [trial.metrics[_ENERGY] for trial in record.trials if trial.metrics.get(_ENERGY, 0) > 0]
+    return f"; {sum(joules) / 3.6e6:.2f} kWh where it was measured (n = {len(joules)} trials)" if joules else ""
+
+
+def train_seconds(trial: Trial) -> float:
+    """Return how long a trial has trained, in seconds; 0 where it is not known."""
+    return trial.metrics.get("cost/train_seconds", 0.0)
+
+
+def duration(seconds: float) -> str:
+    """Return a time in words."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
