@@ -1,6 +1,7 @@
 """The places of a store: one directory that holds everything a study makes."""
 
 import tempfile
+import urllib.parse
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,12 +9,23 @@ from study.errors import StoreError
 
 #: Where commands look when no ``--store`` is given.
 DEFAULT = Path("usplit_store")
+#: File of a store with the address of its tracking server, where it uses one.
+_SERVER = "tracking_uri"
 
 
 class Store(NamedTuple):
-    """A store's directory; `open_store` makes one."""
+    """A store's directory; `open_store` makes one.
+
+    Attributes
+    ----------
+    root
+        The directory.
+    server
+        Address of the tracking server that the store uses; None = a database of its own.
+    """
 
     root: Path
+    server: str | None = None
 
     @property
     def ledger(self) -> Path:
@@ -23,7 +35,7 @@ class Store(NamedTuple):
     @property
     def tracking_uri(self) -> str:
         """Where MLflow keeps what is shown."""
-        return f"sqlite:///{self.root / 'mlflow.db'}"
+        return self.server or f"sqlite:///{self.root / 'mlflow.db'}"
 
     def trial_folder(self, fingerprint: str) -> Path:
         """Return where what has been computed of a trial lies."""
@@ -34,17 +46,34 @@ class Store(NamedTuple):
         """Where copies of the noise models lie, named by their content."""
         return self.root / "noise_models"
 
+    def stop_request(self, study: str) -> Path:
+        """Return the file whose presence asks the driver of a study to stop."""
+        return self.study_folder(study) / "stop"
+
     def artifact_folder(self, study: str) -> Path:
         """Return where MLflow keeps the files of a study."""
         return self.root / "artifacts" / study
 
+    @property
+    def studies(self) -> Path:
+        """Where each study has its folder."""
+        return self.root / "studies"
+
     def study_folder(self, study: str) -> Path:
         """Return where the report, the figures and the best model's images of a study lie."""
-        return self.root / "studies" / study
+        return self.studies / study
 
 
-def open_store(path: Path) -> Store:
+def open_store(path: Path, tracking_uri: str | None = None) -> Store:
     """Return the store at `path`, made where there is none.
+
+    Parameters
+    ----------
+    path
+        The directory.
+    tracking_uri
+        Address of a tracking server, remembered for later commands; None = the one that the store
+        has used before, or a database of its own.
 
     Raises
     ------
@@ -56,9 +85,30 @@ def open_store(path: Path) -> Store:
         root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=root):
             pass
+        if tracking_uri is not None:
+            _remember_server(root, tracking_uri)
     except OSError as error:
         raise StoreError(f"--store {path}: cannot be written to ({error.strerror}); name another directory") from None
-    return Store(root)
+    return Store(root, _server(root))
+
+
+def _remember_server(root: Path, uri: str) -> None:
+    # The address may hold a password: nobody else shall read it.
+    (root / _SERVER).touch(mode=0o600)
+    (root / _SERVER).write_text(uri, encoding="utf-8")
+
+
+def _server(root: Path) -> str | None:
+    path = root / _SERVER
+    return path.read_text("utf-8").strip() or None if path.exists() else None
+
+
+def without_password(uri: str) -> str:
+    """Return an address as it may be shown."""
+    parts = urllib.parse.urlsplit(uri)
+    if parts.password is None:
+        return uri
+    return uri.replace(f":{parts.password}@", ":***@", 1)
 
 
 def existing_store(path: Path) -> Store:
@@ -72,4 +122,4 @@ def existing_store(path: Path) -> Store:
     root = path.expanduser().resolve()
     if not (root / "ledger.sqlite").exists():
         raise StoreError(f"--store {path}: no study has been run there; give the directory that `usplit run` named")
-    return Store(root)
+    return Store(root, _server(root))

@@ -2,242 +2,246 @@
 
 Everything it writes is read from the trial folders, so the tracking store can be made again from
 them, and writing twice changes nothing: runs are found by their fingerprint, and metrics are sent
-only for epochs above the highest that a run already has.
+only for epochs above the highest that a run already has. A thread writes (`study.tracking_outbox`),
+so that a slow or absent tracking store delays nothing; what it lacks waits in the trial folders.
 """
 
-import json
-import math
 import os
-import statistics
+import tempfile
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, Run, RunTag
-from mlflow.exceptions import MlflowException
-
 from study.design import PlannedTrial
-from study.fingerprint import evaluation_key
 from study.spec import Study
 from study.store import Store
-from study.trial_folder import evaluation_folder, read_evaluation, read_result
-from usplit_core import __version__
+from study.tracking_cells import CellScores, cell_scores, cell_summary
+from study.tracking_client import TrackingError, connect, reaching
+from study.tracking_contents import (
+    cell_parameters,
+    ended_ms,
+    epochs_after,
+    evaluation_parameters,
+    final_cost,
+    record_of,
+    record_tags,
+    started_ms,
+    trial_parameters,
+    write_evaluation_files,
+    write_trial_files,
+)
+from study.tracking_datasets import dataset_input
+from study.tracking_experiment import open_experiment
+from study.tracking_model import FOLDER, write_model
+from study.tracking_outbox import INTERVAL_S, Note, Outbox
+from study.tracking_rows import Row
+from study.tracking_runs import Key, KnownRun, Runs
+from study.tracking_source import source_tags
+from study.tracking_system import SYSTEM_KEY, system_rows
+from study.trial_folder import read_evaluation
 from usplit_core.config import TilingConfig
-from usplit_core.settings import flatten, format_setting
-from usplit_core.training import read_history
+from usplit_core.training import BEST, LAST
 from usplit_core.vocabulary import MONITOR
 
-_STATUS = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
-_PAGE = 1000
+__all__ = ["Tracker", "TrackingError"]
+
+#: Environment variable: with ``true``, runs also hold the last checkpoint, to continue a training elsewhere.
+LOG_LAST = "USPLIT_LOG_LAST_CHECKPOINT"
+
+#: A pruned trial counts as killed: it must never be mistaken for one that was trained to its end.
+_STATUS = {"finished": "FINISHED", "failed": "FAILED", "pruned": "KILLED", "interrupted": "KILLED"}
 
 
 class Tracker:
-    """Writes one study; the driver owns the only one."""
+    """Writes one study; the driver owns the only one.
 
-    def __init__(self, store: Store, study: Study) -> None:
-        self._client = MlflowClient(store.tracking_uri)
-        self._experiment = self._find_or_create_experiment(store, study)
-        self._runs: dict[tuple[str, str, str], Run] = {}
-        self._epochs_sent: dict[str, int] = {}
-        self._load_runs()
+    Raises
+    ------
+    TrackingError
+        From its construction and from all methods that write at once, if the tracking store cannot be used.
+    """
 
-    def _find_or_create_experiment(self, store: Store, study: Study) -> str:
-        existing = self._client.get_experiment_by_name(study.name)
-        if existing is None:
-            artifacts = store.artifact_folder(study.name).as_uri()
-            identity = self._client.create_experiment(study.name, artifact_location=artifacts)
-        else:
-            if existing.lifecycle_stage == "deleted":
-                self._client.restore_experiment(existing.experiment_id)
-            identity = existing.experiment_id
-        self._client.set_experiment_tag(identity, "mlflow.note.content", study.question)
-        # Without it the dashboard opens its pages for language models.
-        self._client.set_experiment_tag(identity, "mlflow.experimentKind", "custom_model_development")
-        self._client.set_experiment_tag(identity, "usplit.study", json.dumps(study.describe()))
-        return str(identity)
+    def __init__(self, store: Store, study: Study, *, interval_s: float = INTERVAL_S) -> None:
+        self._store = store
+        self._uri = store.tracking_uri
+        self._source = source_tags()
+        self._planned: dict[str, PlannedTrial] = {}
+        with reaching(self._uri):
+            self._client = connect(self._uri)
+            experiment = open_experiment(self._client, store, study)
+        self._runs = Runs(self._client, experiment, study.name)
+        self._outbox = Outbox(self._write, interval_s)
 
-    def _load_runs(self) -> None:
-        token: str | None = None
-        while True:
-            page = self._client.search_runs([self._experiment], max_results=_PAGE, page_token=token)
-            for run in page:
-                tags = run.data.tags
-                key = (tags["usplit.kind"], tags.get("usplit.fingerprint", ""), tags.get("usplit.evaluation", ""))
-                self._runs[key] = run
-            token = page.token
-            if not token:
-                return
+    @property
+    def problem(self) -> str:
+        """Why the tracking store could not be written to when that was last tried; empty where it could."""
+        return self._outbox.problem
+
+    @property
+    def seconds(self) -> float:
+        """How long writing has taken so far."""
+        return self._outbox.seconds
 
     def open_trial(self, trial: PlannedTrial, details: Mapping[str, str] | None = None) -> None:
-        """Make the run of a trial, or go on with the one it has."""
-        run = self._runs.get(("trial", trial.fingerprint, ""))
-        if run is None:
-            run = self._create("trial", trial, trial.label, flatten_texts(trial))
-        elif run.info.status != "RUNNING":
-            self._client.update_run(run.info.run_id, "RUNNING")
-        self._tag(run, {"usplit.state": "running", **(details or {})})
+        """Note that a trial has begun, or goes on; returns at once."""
+        self._post(trial, "running", "", {**self._source, **(details or {})})
 
     def log_epoch(self, fingerprint: str, epoch: int, metrics: Mapping[str, float]) -> None:
-        """Send the metrics of one epoch, unless the run has them."""
-        run_id = self._runs["trial", fingerprint, ""].info.run_id
-        if epoch <= self._highest_epoch(run_id):
-            return
-        self._client.log_batch(run_id, metrics=_metrics(metrics, step=epoch))
-        self._epochs_sent[run_id] = epoch
-
-    def _highest_epoch(self, run_id: str) -> int:
-        if run_id not in self._epochs_sent:
-            history = self._client.get_metric_history(run_id, MONITOR.key)
-            self._epochs_sent[run_id] = max((metric.step for metric in history), default=-1)
-        return self._epochs_sent[run_id]
+        """Note that an epoch of an open trial has ended; returns at once."""
+        self._post(self._planned[fingerprint], "running", "", {})
 
     def sync_trial(self, trial: PlannedTrial, folder: Path, *, state: str, reason: str = "") -> None:
-        """Bring a trial's runs up to what its folder holds, and end them.
+        """Note that a trial has ended; returns at once.
 
         Parameters
         ----------
         trial, folder
             The trial and where its results lie.
         state
-            finished, failed or interrupted.
+            finished, pruned, failed or interrupted. Of a pruned trial no evaluations are shown.
         reason
             Why, where it did not finish.
         """
-        run = self._runs.get(("trial", trial.fingerprint, ""))
-        if run is None or run.data.tags.get("usplit.state") != state:
-            self.open_trial(trial)
-            run = self._runs["trial", trial.fingerprint, ""]
-            for report in read_history(folder):
-                self.log_epoch(trial.fingerprint, report.epoch, report.metrics)
-            result = read_result(folder)
-            if result is not None:
-                self._client.log_batch(run.info.run_id, metrics=_metrics(result["cost"], step=result["best_epoch"]))
-            self._log_record(run, folder, {"usplit.state": state, "usplit.reason": reason})
-            self._client.set_terminated(run.info.run_id, _STATUS[state])
+        self._post(trial, state, reason, {})
+
+    def _post(self, trial: PlannedTrial, state: str, reason: str, tags: Mapping[str, str]) -> None:
+        self._planned[trial.fingerprint] = trial
+        self._outbox.post(Note(trial, state, reason, tags))
+
+    def flush(self) -> None:
+        """Write everything that waits, now."""
+        self._outbox.drain()
+
+    def _write(self, note: Note) -> None:
+        """Bring the runs of a trial up to what its folder holds."""
+        with self._writing():
+            self._write_trial(note)
+            if note.state != "pruned":
+                self._write_evaluations(note.trial)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """After a failure nothing is certain: what the store holds is read again before the next attempt."""
+        with reaching(self._uri):
+            try:
+                yield
+            except BaseException:
+                self._runs.forget()
+                raise
+
+    def _write_trial(self, note: Note) -> None:
+        trial, folder = note.trial, self._store.trial_folder(note.trial.fingerprint)
+        key = Key("trial", trial.fingerprint)
+        run = self._runs.find(key)
+        if run is None:
+            run = self._runs.create(key, cell=trial.cell, name=trial.label, start_ms=started_ms(folder))
+        ended = _STATUS.get(note.state)
+        if ended is not None and run.status == ended and run.tags.get("usplit.state") == note.state:
+            return
+        self._runs.reopen(run)
+        tags = {**note.tags, "usplit.state": note.state, "usplit.reason": note.reason}
+        rows = epochs_after(folder, self._runs.last_step(run, MONITOR.key))
+        rows += system_rows(folder, self._runs.last_step(run, SYSTEM_KEY))
+        if ended is None:
+            self._runs.log(run, rows, trial_parameters(trial.run), tags)
+            return
+        self._runs.log(run, rows, trial_parameters(trial.run))
+        self._write_end(run, folder, tags)
+        self._runs.end(run, ended, ended_ms(folder))
+
+    def _write_end(self, run: KnownRun, folder: Path, tags: dict[str, str]) -> None:
+        rows = final_cost(folder, run.metrics, self._runs.last_step(run, MONITOR.key))
+        record = record_of(folder)
+        if record is not None:
+            tags |= record_tags(record)
+            self._client.log_inputs(run.identity, [dataset_input(record, "training")])
+            self._log_files(run, lambda target: self._write_files(run, folder, record, target))
+        # The state comes last: a run that says how it ended is complete.
+        self._runs.log(run, rows, tags=tags)
+
+    def _write_files(self, run: KnownRun, folder: Path, record: Mapping[str, Any], target: Path) -> None:
+        write_trial_files(folder, record, target)
+        if (folder / BEST).exists():
+            write_model(folder / BEST, target / FOLDER, run.identity)
+        # Several times the size of the best weights, so only where it is asked for.
+        if os.environ.get(LOG_LAST, "").lower() == "true" and (folder / LAST).exists():
+            (target / LAST).hardlink_to(folder / LAST)
+
+    def _log_files(self, run: KnownRun, write: Callable[[Path], None]) -> None:
+        with tempfile.TemporaryDirectory(prefix=".tracking-", dir=self._store.root) as folder:
+            write(Path(folder))
+            self._client.log_artifacts(run.identity, folder)
+
+    def _write_evaluations(self, trial: PlannedTrial) -> None:
+        folder = self._store.trial_folder(trial.fingerprint)
         for key, tiling in zip(trial.evaluation_keys, trial.tilings, strict=True):
-            scores = read_evaluation(folder, key)
-            if scores is not None and ("evaluation", trial.fingerprint, key) not in self._runs:
-                self._log_evaluation(trial, tiling, scores, folder)
+            if self._runs.find(Key("evaluation", trial.fingerprint, key)) is None:
+                scores = read_evaluation(folder, key)
+                if scores is not None:
+                    self._write_evaluation(trial, tiling, key, scores)
 
-    def _log_record(self, run: Run, folder: Path, tags: dict[str, str]) -> None:
-        record_path = folder / "record.json"
-        if record_path.exists():
-            record = json.loads(record_path.read_text())
-            tags |= {
-                "usplit.host": record["host"],
-                "usplit.device": record["device"],
-                "usplit.attempt": record["attempt"],
-                "usplit.data": record["data"]["content"],
-                "usplit.version": record["versions"]["usplit"],
-                "usplit.torch": record["versions"]["torch"],
-            }
-        self._tag(run, tags)
-        for name in ("record.json", "best.safetensors"):
-            if (folder / name).exists():
-                self._client.log_artifact(run.info.run_id, str(folder / name))
-
-    def _log_evaluation(
-        self, trial: PlannedTrial, tiling: TilingConfig, scores: Mapping[str, Any], folder: Path
-    ) -> None:
-        key = evaluation_key(tiling)
-        texts = flatten_texts(trial) | {
-            f"tiling.{name}": format_setting(value) for name, value in tiling.model_dump().items()
-        }
-        run = self._create("evaluation", trial, f"{trial.label} {key}", texts, key)
-        run_id = run.info.run_id
-        self._client.log_batch(run_id, metrics=_metrics(scores["metrics"], step=0))
-        self._client.log_dict(run_id, scores["frames"], "frames.json")
-        sample = evaluation_folder(folder, key) / "sample.npz"
-        if sample.exists():
-            self._client.log_artifact(run_id, str(sample))
-        self._tag(run, {"usplit.state": "finished"})
-        self._client.set_terminated(run_id, "FINISHED")
+    def _write_evaluation(self, trial: PlannedTrial, tiling: TilingConfig, key: str, scores: Mapping[str, Any]) -> None:
+        folder, now = self._store.trial_folder(trial.fingerprint), _now_ms()
+        began = now - round(1000 * scores["metrics"].get("test/seconds", 0.0))
+        name = f"{trial.label} {key}"
+        run = self._runs.create(Key("evaluation", trial.fingerprint, key), cell=trial.cell, name=name, start_ms=began)
+        self._log_files(run, lambda target: write_evaluation_files(folder, key, scores["frames"], target))
+        record = record_of(folder)
+        if record is not None:
+            self._client.log_inputs(run.identity, [dataset_input(record, "evaluation")])
+        rows, tags = [Row(0, now, scores["metrics"])], {"usplit.state": "finished"}
+        self._runs.log(run, rows, evaluation_parameters(trial, tiling), tags)
+        self._runs.end(run, "FINISHED", now)
 
     def log_cells(self, trials: Iterable[PlannedTrial], folder_of: Callable[[str], Path]) -> None:
-        """Write one run for each cell and tiling: mean, standard error and n over its replicates."""
-        scores: dict[tuple[str, str], list[dict[str, float]]] = defaultdict(list)
-        examples: dict[tuple[str, str], tuple[PlannedTrial, TilingConfig]] = {}
-        for trial in trials:
-            for key, tiling in zip(trial.evaluation_keys, trial.tilings, strict=True):
-                found = read_evaluation(folder_of(trial.fingerprint), key)
-                if found is not None:
-                    scores[trial.cell, key].append(found["metrics"])
-                    examples.setdefault((trial.cell, key), (trial, tiling))
-        for (cell, key), rows in scores.items():
-            trial, tiling = examples[cell, key]
-            self._log_cell(trial._replace(fingerprint=cell), tiling, key, rows)
+        """Write what waits, and one run for each cell and tiling: mean, standard error and n of its finished trials."""
+        self.flush()
+        with self._writing():
+            finished = [trial for trial in trials if self._state(trial) == "finished"]
+            for scores in cell_scores(finished, folder_of):
+                self._log_cell(scores)
 
-    def _log_cell(self, trial: PlannedTrial, tiling: TilingConfig, key: str, rows: list[dict[str, float]]) -> None:
-        run = self._runs.get(("cell", trial.fingerprint, key))
-        if run is None:
-            label = trial.label.rpartition(" seed")[0]
-            texts = {name: text for name, text in flatten_texts(trial).items() if not name.endswith("seed")}
-            texts |= {f"tiling.{name}": format_setting(value) for name, value in tiling.model_dump().items()}
-            run = self._create("cell", trial, f"{label} {key} (mean)", texts, key)
-        elif run.data.metrics.get("n") == len(rows):
+    def _state(self, trial: PlannedTrial) -> str:
+        run = self._runs.find(Key("trial", trial.fingerprint))
+        return "" if run is None else run.tags.get("usplit.state", "")
+
+    def _log_cell(self, scores: CellScores) -> None:
+        key = Key("cell", scores.trial.cell, scores.key)
+        summary = cell_summary(scores.rows)
+        run = self._runs.find(key)
+        if run is not None and run.metrics == summary:
             return
-        metrics: dict[str, float] = {"n": len(rows)}
-        for name in rows[0]:
-            # A score that is not defined, such as the MS-SSIM of small frames, is NaN.
-            values = [row[name] for row in rows if math.isfinite(row.get(name, math.nan))]
-            if not values:
-                continue
-            metrics[f"{name}.mean"] = statistics.fmean(values)
-            metrics[f"{name}.n"] = len(values)
-            if len(values) > 1:
-                metrics[f"{name}.standard_error"] = statistics.stdev(values) / len(values) ** 0.5
-        self._client.log_batch(run.info.run_id, metrics=_metrics(metrics, step=len(rows)))
-        self._client.set_terminated(run.info.run_id, "FINISHED")
+        if run is not None and summary["n"] <= run.metrics["n"]:
+            self._runs.delete(key)  # other replicates, or other scores of the same: not a step further
+            run = None
+        if run is None:
+            name = f"{scores.trial.label.rpartition(' seed')[0]} {scores.key} (mean)"
+            run = self._runs.create(key, cell=scores.trial.cell, name=name, start_ms=_now_ms())
+        self._runs.reopen(run)
+        parameters, tags = cell_parameters(scores.trial, scores.tiling), {"usplit.state": "finished"}
+        self._runs.log(run, [Row(len(scores.rows), _now_ms(), summary)], parameters, tags)
+        self._runs.end(run, "FINISHED")
 
-    def delete_runs(self, fingerprint: str) -> None:
-        """Delete the runs of a trial and of its evaluations."""
-        for key in [key for key in self._runs if key[1] == fingerprint]:
-            self._client.delete_run(self._runs.pop(key).info.run_id)
+    def delete_runs(self, fingerprints: Sequence[str] | str) -> None:
+        """Delete the runs of trials and of their evaluations."""
+        wanted = {fingerprints} if isinstance(fingerprints, str) else set(fingerprints)
+        with self._writing():
+            for key, _ in self._runs.all():
+                if key.fingerprint in wanted:
+                    self._runs.delete(key)
 
     def end_orphans(self) -> None:
-        """End every run that still counts as running: no worker is alive when this is called."""
-        for (kind, _, _), run in self._runs.items():
-            info = self._client.get_run(run.info.run_id).info
-            if info.status == "RUNNING":
-                self._tag(run, {"usplit.state": "interrupted"} if kind == "trial" else {})
-                self._client.set_terminated(run.info.run_id, "KILLED")
-
-    def _create(self, kind: str, trial: PlannedTrial, name: str, texts: Mapping[str, str], evaluation: str = "") -> Run:
-        tags = {
-            "usplit.kind": kind,
-            "usplit.fingerprint": trial.fingerprint,
-            "usplit.cell": trial.cell,
-            "usplit.version": __version__,
-            "mlflow.user": os.environ.get("USER", ""),
-            "mlflow.source.name": "usplit",
-        }
-        if evaluation:
-            tags["usplit.evaluation"] = evaluation
-        parent = self._runs.get(("trial", trial.fingerprint, ""))
-        if kind == "evaluation" and parent is not None:
-            tags["mlflow.parentRunId"] = parent.info.run_id
-        run = self._client.create_run(self._experiment, run_name=name, tags=tags, start_time=int(time.time() * 1000))
-        self._client.log_batch(run.info.run_id, params=[Param(name, text) for name, text in texts.items()])
-        self._runs[kind, trial.fingerprint, evaluation] = run
-        return run
-
-    def _tag(self, run: Run, tags: Mapping[str, str]) -> None:
-        self._client.log_batch(run.info.run_id, tags=[RunTag(name, value) for name, value in tags.items()])
-        run.data.tags.update(tags)
+        """Write what waits and end every run that still counts as running: no worker is alive when this is called."""
+        self.flush()
+        with self._writing():
+            self._runs.forget()
+            for key, run in self._runs.all():
+                if run.status == "RUNNING":
+                    self._runs.log(run, tags={"usplit.state": "interrupted"} if key.kind == "trial" else {})
+                    self._runs.end(run, "KILLED")
 
 
-def flatten_texts(trial: PlannedTrial) -> dict[str, str]:
-    """Return the settings of a trial as MLflow parameters; its own tiling is left to its evaluations."""
-    return {name: format_setting(value) for name, value in flatten(trial.run).items() if not name.startswith("tiling.")}
-
-
-def _metrics(values: Mapping[str, float], *, step: int) -> list[Metric]:
-    now = int(time.time() * 1000)
-    return [Metric(name, float(value), now, step) for name, value in values.items()]
-
-
-#: What a tracking store that cannot be reached raises.
-TrackingError = MlflowException
+def _now_ms() -> int:
+    return round(1000 * time.time())

@@ -81,20 +81,36 @@ def load_model(path: Path, device: torch.device | str = "cpu") -> tuple[Network,
         If the file is missing, foreign, damaged, newer than this version, or its weights do not fit.
     """
     record, tensors = _read(path, kind="model")
+    saved = _saved_model(path, record)
+    # Weights are drawn only to be overwritten: the caller's random numbers must not notice.
+    with torch.random.fork_rng(devices=[]):
+        module = build(saved.run.model)
+    _load_weights(path, module, tensors)
+    return module.to(device).eval(), saved
+
+
+def read_model(path: Path) -> SavedModel:
+    """Return the record of a model file, without reading its weights.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, foreign, damaged or newer than this version.
+    """
+    record, _ = _read(path, kind="model", with_tensors=False)
+    return _saved_model(path, record)
+
+
+def _saved_model(path: Path, record: Mapping[str, Any]) -> SavedModel:
     try:
         saved = SavedModel(**record)
-        saved = saved._replace(
+        return saved._replace(
             run=validate(record["run"]),
             statistics=statistics_from_json(record["statistics"]),
             channel_names=tuple(saved.channel_names),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(_unusable_record(path, record, error)) from error
-    # Weights are drawn only to be overwritten: the caller's random numbers must not notice.
-    with torch.random.fork_rng(devices=[]):
-        module = build(saved.run.model)
-    _load_weights(path, module, tensors)
-    return module.to(device).eval(), saved
 
 
 def save_training(

@@ -86,6 +86,11 @@ def add_cost(before: Mapping[str, float], latest: Mapping[str, float]) -> dict[s
     return together | {seconds: before.get(seconds, 0.0) + latest[seconds]}
 
 
+def changing(cost: Mapping[str, float]) -> dict[str, float]:
+    """Return the cost that each epoch reports: all but the number of parameters, which never changes."""
+    return {key: value for key, value in cost.items() if key != "cost/parameters"}
+
+
 def _stop(progress: Progress, train: TrainConfig) -> Stop | None:
     if progress.epochs_run >= train.epochs:
         return "finished"

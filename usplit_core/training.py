@@ -26,7 +26,7 @@ from usplit_core.checkpoint import (
 from usplit_core.config import RunConfig
 from usplit_core.cost import measure_cost, reset_peak_memory
 from usplit_core.data.mixing import Statistics
-from usplit_core.data.sampling import PatchSource
+from usplit_core.data.sampling import PatchSource, steps_of_epoch
 from usplit_core.data.splits import Parts
 from usplit_core.learner import (
     Learner,
@@ -43,6 +43,7 @@ from usplit_core.progress import (
     Progress,
     add_cost,
     add_epoch,
+    changing,
     collapsed_levels,
     count_silent_epochs,
     is_best,
@@ -202,7 +203,7 @@ def _open_session(parts: Parts, output: _Output, schedule: dict[str, Any], devic
     if schedule:
         load_training(output.folder / LAST, learner.module, learner.optimiser)
         restore_schedule(learner, schedule)
-    steps = run.train.steps_per_epoch or training.steps_to_cover(run.model.patch_px, run.train.batch_size)
+    steps = steps_of_epoch(training.shape, run)
     return _Session(run, learner, training, validation, target_ranges(validation, run), steps, noise_model)
 
 
@@ -240,8 +241,8 @@ def _run_epoch(session: _Session, progress: Progress) -> Progress:
             "or set train.precision to float32"
         )
     learner.plateau.step(metrics[MONITOR.key])
-    cost = measure_cost(learner.module, learner.device, perf_counter() - started)
-    return add_epoch(progress._replace(cost=add_cost(progress.cost, cost)), metrics, run.train)
+    cost = add_cost(progress.cost, measure_cost(learner.module, learner.device, perf_counter() - started))
+    return add_epoch(progress._replace(cost=cost), metrics | changing(cost), run.train)
 
 
 def _train_epoch(session: _Session, progress: Progress) -> tuple[dict[str, float], Progress]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from study import environment
 from study.errors import StoreError
-from study.store import existing_store
+from study.store import existing_store, without_password
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -21,6 +21,9 @@ def dashboard_command(store: Path, host: str, port: int) -> None:
         If there is no such store, or the port is taken.
     """
     places = existing_store(store)
+    if places.server is not None:
+        sys.stdout.write(f"This store is shown on its tracking server: {without_password(places.server)}\n")
+        return
     _check_port(host, port)
     environment.set_defaults()
     # A store holds results to look at: no jobs are run for it, and one worker suffices.

@@ -8,7 +8,7 @@ from rich.console import Console
 from study import environment
 from study.commands.spaces import study_from
 from study.launch import keep_launch
-from study.runner import PreparedStudy, StudyOutcome, prepare, run_study
+from study.runner import PreparedStudy, StudyOutcome, foresee, prepare, run_study
 from study.spaces import find_space
 from study.store import Store, open_store
 
@@ -39,8 +39,14 @@ def run_command(
     prepared = prepare(study)
     console.print(f"[bold]{study.name}[/]: {study.question}", soft_wrap=True)
     console.print(_size(prepared), highlight=False)
-    keep_launch(places, study.name, find_space(space), settings)
-    outcome = run_study(prepared, places, console=console, address=address, fresh=fresh)
+    if address is None:
+        for warning in foresee(prepared, places):
+            console.print(f"warning: {warning}", highlight=False, markup=False, soft_wrap=True)
+
+    def keep() -> None:
+        keep_launch(places, study.name, find_space(space), settings)
+
+    outcome = run_study(prepared, places, console=console, address=address, fresh=fresh, accepted=keep)
     _say_what_was_done(console, outcome)
     if outcome.interrupted or outcome.stop_reason:
         why = f" ({outcome.stop_reason})" if outcome.stop_reason else ""
@@ -83,12 +89,13 @@ def _show_results(console: Console, prepared: PreparedStudy, store: Store, store
     best = keep_best(prepared, record, store)
     places = {"Everything": str(store.root), "Dashboard": f"usplit dashboard --store {store_option}"}
     if best is not None:
+        name_of_best = register_best(record, prepared.trials, store)
         places |= {
             f"Best model ({best.label})": str(best.model),
             "Superimposed image": str(best.superimposed),
             "Split image, for ImageJ": str(best.split),
             "Split your own image": f"usplit predict {best.model} IMAGE.tif",
-            "The same by name": f"usplit predict {register_best(record, prepared.trials, store)} IMAGE.tif",
+            "The same by name": f"usplit predict {name_of_best} IMAGE.tif --store {store_option}",
         }
     report, figures = draw_and_report(record, store, places)
     console.print()

@@ -1,10 +1,13 @@
 """Small images and studies that a test can afford to run."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
+
+from study.store import Store
 
 
 @pytest.fixture(scope="session")
@@ -48,3 +51,28 @@ def space(tmp_path: Path, images: Path) -> Path:
     path = tmp_path / "small.py"
     path.write_text(SPACE.format(path=str(images)))
     return path
+
+
+@pytest.fixture(scope="session")
+def training(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a trial that has been trained for four epochs."""
+    from tests.study.tracking_trials import write_training
+
+    return write_training(tmp_path_factory.mktemp("training"))
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an empty database of MLflow, which takes seconds to make."""
+    from study.tracking_client import connect
+
+    path = tmp_path_factory.mktemp("database") / "mlflow.db"
+    connect(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def store(tmp_path: Path, empty_database: Path) -> Store:
+    """Return a store in which nothing has been computed."""
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
+    return Store(tmp_path)

@@ -18,7 +18,10 @@ def usplit(*arguments: object, timeout_s: float = 300) -> subprocess.CompletedPr
 
 
 def count_runs(store: Path) -> dict[str, int]:
-    query = "SELECT value, count(*) FROM tags WHERE key = 'usplit.kind' GROUP BY value"
+    query = (
+        "SELECT value, count(*) FROM tags JOIN runs USING (run_uuid) "
+        "WHERE key = 'usplit.kind' AND lifecycle_stage = 'active' GROUP BY value"
+    )
     with sqlite3.connect(store / "mlflow.db") as connection:
         return dict(connection.execute(query).fetchall())
 

@@ -39,6 +39,7 @@ def test_reports_hold_metrics_of_the_vocabulary_for_each_channel_and_level(tmp_p
     several = ("train/reconstruction", "train/kl", "validation/psnr_db")
     assert {f"{key}/{index}" for key in several for index in (0, 1)} | set(several) <= keys
     assert {"train/loss", "train/learning_rate", "train/gradient_norm", "validation/loss"} <= keys
+    assert {"train/patches_per_second", "cost/train_seconds", "cost/peak_host_bytes"} <= keys
     assert result.best_metrics == listener.reports[result.best_epoch - 1].metrics
     assert set(result.cost) == {"cost/parameters", "cost/train_seconds", "cost/peak_host_bytes"}
 

@@ -78,7 +78,11 @@ class Listener:
 
 
 def without_speed(metrics: dict[str, float]) -> dict[str, float]:
-    return {key: value for key, value in metrics.items() if key != "train/patches_per_second"}
+    return {
+        key: value
+        for key, value in metrics.items()
+        if key != "train/patches_per_second" and not key.startswith("cost/")
+    }
 
 
 def weights(path: Path) -> dict[str, Tensor]:
