@@ -58,9 +58,11 @@ def run(
 
     environment.set_defaults()
     from study.result import result_of
-    from study.runner import prepare, run_study
+    from study.runner import foresee, prepare, run_study
     from study.store import open_store
 
     prepared, places = prepare(study), open_store(Path(store))
+    if address is None:
+        foresee(prepared, places)
     outcome = run_study(prepared, places, console=Console(quiet=quiet), address=address, fresh=fresh)
     return result_of(study, places, outcome.trials, outcome)

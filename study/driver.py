@@ -34,6 +34,8 @@ class Driver:
         Takes trials that a search has added.
     tracking_problem
         The last error of the tracking store; what it missed is sent when the study ends.
+    evaluated
+        How many evaluations this launch has computed.
     stop_reason
         Why the study is to stop before all is computed; empty while it is not.
     """
@@ -52,6 +54,9 @@ class Driver:
         self._slots: Slots | None = None
         self._used_up = ""
         self._points: Points | None = None
+        self._stepped: set[str] = set()
+        self._trained: set[str] = set()
+        self.evaluated = 0
         self.tracking_problem = ""
         self.stop_reason = ""
         self.show: Show = lambda fingerprint, message: None
@@ -80,8 +85,8 @@ class Driver:
             if status.state == "pending" and read_result(folder) is not None:
                 self._ledger.close_attempt(status.fingerprint, "finished", outcome="recovered")
 
-    def begin(self, points: Points | None) -> list[TrialStatus]:
-        """Line up what is to be computed; return what the ledger knows of the trials.
+    def begin(self, points: Points | None) -> None:
+        """Line up what is to be computed.
 
         Parameters
         ----------
@@ -95,7 +100,6 @@ class Driver:
         if points is not None:
             for status in statuses:
                 self._close_points(status)
-        return statuses
 
     def connect(self, datasets: Mapping[DataKey, Dataset], slots: Slots) -> None:
         """Take note of the images and of what the cluster has room for."""
@@ -133,6 +137,11 @@ class Driver:
     def trials(self) -> list[PlannedTrial]:
         """All trials of the study, those that a search has drawn included."""
         return list(self._trials.values())
+
+    @property
+    def trained(self) -> int:
+        """How many trials this launch has trained to their end, or to where they were stopped early."""
+        return len(self._trained)
 
     def has_leases(self) -> bool:
         """Return whether workers have trials, which may come back to be tried again."""
@@ -182,15 +191,21 @@ class Driver:
         if kind == "started":
             self._track(lambda: self._tracker.open_trial(trial, {"usplit.host": message["host"]}))
         elif kind == "epoch":
-            self._ledger.count_steps(fingerprint, message["steps"])
+            self._count_steps(fingerprint, message["steps"])
             self._track(lambda: self._tracker.log_epoch(fingerprint, message["epoch"], message["metrics"]))
         elif kind == "evaluation":
+            self.evaluated += 1
             self._ledger.store_evaluation(fingerprint, message["key"], message["metrics"])
         elif kind == "finished":
             self._close(trial, "finished", "")
         elif kind == "failed":
             message = self._take_failure(trial, message)
         self.show(fingerprint, message)
+
+    def _count_steps(self, fingerprint: str, steps: int) -> None:
+        if steps:
+            self._stepped.add(fingerprint)
+            self._ledger.count_steps(fingerprint, steps)
 
     def _take_failure(self, trial: PlannedTrial, message: Message) -> Message:
         """Book a failure, or let the trial try again alone; return the message to show."""
@@ -219,6 +234,8 @@ class Driver:
 
     def _close(self, trial: PlannedTrial, state: State, reason: str) -> None:
         self._leased.discard(trial.fingerprint)
+        if state in ("finished", "pruned") and trial.fingerprint in self._stepped:
+            self._trained.add(trial.fingerprint)
         self._ledger.close_attempt(trial.fingerprint, state, outcome=state, reason=reason)
         folder = self._store.trial_folder(trial.fingerprint)
         self._track(lambda: self._tracker.sync_trial(trial, folder, state=state, reason=reason))

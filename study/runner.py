@@ -1,21 +1,27 @@
 """Run a study: read, check, compute what is missing, settle the books."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 from rich.console import Console
 
 from study import environment
+from study.configurations import sample_of_search
 from study.datasets import DataKey, Dataset, data_key, read_datasets
 from study.design import PlannedTrial, plan_trials, trials_of_point
 from study.extension import check_extends
 from study.ledger import Ledger, TrialStatus
+from study.machine import this_machine
+from study.plan import PlanInput, build_plan, refuse, warnings
 from study.preflight import check
 from study.progress import Board, shown
 from study.spec import Study, train_runs
 from study.store import Store
+from study.workload import data_bytes, part_shapes
+from usplit_core.config import DataConfig, RunConfig
 from usplit_core.settings import Setting
 
 if TYPE_CHECKING:
@@ -71,13 +77,38 @@ def prepare(study: Study) -> PreparedStudy:
         With what is wrong, its rule and the remedy.
     """
     datasets = read_datasets(train_runs(study))
-    trials = plan_trials(study, lambda data: datasets[data_key(data)].content)
-    check(trials, datasets)
+
+    def content_of(data: DataConfig) -> str:
+        return datasets[data_key(data)].content
+
+    trials = plan_trials(study, content_of)
+    check(trials or sample_of_search(study, content_of), datasets)
     return PreparedStudy(study, trials, datasets)
 
 
+def foresee(prepared: PreparedStudy, store: Store) -> list[str]:
+    """Return what a user should know before the study is begun on this machine.
+
+    Raises
+    ------
+    ResourceError
+        If a trial asks for more cores or GPUs than this machine has.
+    StoreError
+        If there is no space for what the study would write.
+    """
+    plan = build_plan(PlanInput(prepared.study, prepared.trials, prepared.datasets, store, this_machine()))
+    refuse(plan)
+    return warnings(plan)
+
+
 def run_study(
-    prepared: PreparedStudy, store: Store, *, console: Console, address: str | None = None, fresh: bool = False
+    prepared: PreparedStudy,
+    store: Store,
+    *,
+    console: Console,
+    address: str | None = None,
+    fresh: bool = False,
+    accepted: Callable[[], None] = lambda: None,
 ) -> StudyOutcome:
     """Compute what a study still lacks.
 
@@ -93,6 +124,8 @@ def run_study(
         Ray cluster; None = this machine.
     fresh
         Compute again what has been computed.
+    accepted
+        Called once the store has taken the study, before anything is computed.
 
     Raises
     ------
@@ -105,32 +138,23 @@ def run_study(
     with Ledger.open(store.ledger, study.name) as ledger:
         check_extends(study, ledger.description(study.name))
         ledger.register(study, prepared.trials)
-        before = [] if fresh else ledger.statuses(study.name)
-        interrupted, reason, trials = _compute(prepared, store, ledger, console=console, address=address, fresh=fresh)
-        after = ledger.statuses(study.name)
-    return StudyOutcome(
-        statuses=after,
-        interrupted=interrupted,
-        stop_reason=reason,
-        trained=_count_trained(after) - _count_trained(before),
-        evaluated=_count_evaluations(after) - _count_evaluations(before),
-        seconds=time.monotonic() - started,
-        trials=trials,
-    )
-
-
-def _count_trained(statuses: Sequence[TrialStatus]) -> int:
-    return sum(status.state in ("finished", "pruned") for status in statuses)
-
-
-def _count_evaluations(statuses: Sequence[TrialStatus]) -> int:
-    return sum(status.evaluations_done for status in statuses)
+        accepted()
+        driver, interrupted = _compute(prepared, store, ledger, console=console, address=address, fresh=fresh)
+        return StudyOutcome(
+            statuses=ledger.statuses(study.name),
+            interrupted=interrupted,
+            stop_reason=driver.stop_reason,
+            trained=driver.trained,
+            evaluated=driver.evaluated,
+            seconds=time.monotonic() - started,
+            trials=driver.trials,
+        )
 
 
 def _compute(
     prepared: PreparedStudy, store: Store, ledger: Ledger, *, console: Console, address: str | None, fresh: bool
-) -> tuple[bool, str, list[PlannedTrial]]:
-    """Compute what is open; return whether it was interrupted, why it stopped early, and all trials."""
+) -> tuple["Driver", bool]:
+    """Compute what is open; return the driver, and whether it was interrupted."""
     # Imported here: MLflow takes seconds, and a study that cannot run should say so at once.
     from study.driver import Driver
     from study.tracking import Tracker
@@ -141,21 +165,20 @@ def _compute(
     if fresh:
         driver.discard_results()
     driver.recover()
-    statuses = driver.begin(points)
+    driver.begin(points)
     store.stop_request(study.name).unlink(missing_ok=True)
     interrupted = False
     if driver.has_work():
         folder = store.study_folder(study.name)
         folder.mkdir(parents=True, exist_ok=True)
-        board = Board(trials, statuses)
+        board = Board(driver.trials, ledger.statuses(study.name))
         driver.show_trials = board.add
         with shown(board, console, folder / "log.jsonl") as driver.show:
             try:
                 _run_on_ray(prepared, driver, folder, address)
             except KeyboardInterrupt:
                 interrupted = True
-    stopped = driver.stop_reason
-    return driver.settle() or interrupted, stopped, driver.trials
+    return driver, driver.settle() or interrupted
 
 
 def _search(prepared: PreparedStudy, ledger: Ledger, *, fresh: bool) -> tuple["Points | None", list[PlannedTrial]]:
@@ -187,10 +210,14 @@ def _run_on_ray(prepared: PreparedStudy, driver: "Driver", folder: Path, address
     study, datasets = prepared.study, prepared.datasets
     frames = {dataset.content: dataset.frames.pixels for dataset in datasets.values()}
     with connected(address, shared_bytes=sum(pixels.nbytes for pixels in frames.values())):
-        driver.connect(
-            datasets, Slots(study.resources, lambda run: frames[datasets[data_key(run.data)].content].nbytes)
-        )
+        driver.connect(datasets, Slots(study.resources, lambda run: _device_bytes(run, datasets)))
         execute(driver, frames, folder=folder, scheduler=_scheduler(prepared))
+
+
+def _device_bytes(run: RunConfig, datasets: Mapping[DataKey, Dataset]) -> int:
+    """Return what the images of a run take on the device of its trial."""
+    outline = datasets[data_key(run.data)].outline
+    return data_bytes(run, part_shapes(outline.shape, run.data), np.dtype(outline.dtype).itemsize)
 
 
 def _scheduler(prepared: PreparedStudy) -> "TrialScheduler | None":

@@ -1,0 +1,59 @@
+"""What has been worked out once and is cheap to keep: small JSON files, each named by a hash of its key.
+
+Whatever cannot be read counts as unknown and is worked out again, so the folder may be removed at any time.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+Key = Mapping[str, Any]
+
+
+def user_cache() -> Path:
+    """Return where what holds for this user's files is kept.
+
+    The folder that ``USPLIT_CACHE`` names, else ``usplit`` in the cache folder of the system.
+    """
+    named = os.environ.get("USPLIT_CACHE")
+    if named:
+        return Path(named)
+    caches = os.environ.get("XDG_CACHE_HOME")
+    return (Path(caches) if caches else Path.home() / ".cache") / "usplit"
+
+
+def recall(folder: Path, key: Key) -> Any | None:
+    """Return what was remembered of a JSON-able `key`, or None."""
+    text = _text(key)
+    try:
+        entry = json.loads(_file(folder, text).read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return entry.get("value") if isinstance(entry, dict) and _text(entry.get("key")) == text else None
+
+
+def remember(folder: Path, key: Key, value: Any) -> None:
+    """Keep a JSON-able value; where nothing can be written, it is worked out again next time."""
+    text = _text(key)
+    file = _file(folder, text)
+    partial = file.with_name(f".{file.name}.{uuid4().hex[:8]}")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        partial.write_text(json.dumps({"key": key, "value": value}, indent=1), "utf-8")
+        partial.replace(file)
+    except OSError:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def _text(key: Any) -> str:
+    return json.dumps(key, sort_keys=True)
+
+
+def _file(folder: Path, text: str) -> Path:
+    return folder / f"{hashlib.sha256(text.encode()).hexdigest()[:24]}.json"
