@@ -5,13 +5,15 @@ VENV      := .venv
 BIN       := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 SAMPLES   := $(VENV)/.samples
+PEER      := build/peer
 
-.PHONY: help install demo test test-slow lint types clean
+.PHONY: help install demo test test-slow bench lint types clean
 
 help:
 	@echo "make demo       install, then run the quickstart study on sample images"
 	@echo "make test       install, then run the fast tests"
 	@echo "make test-slow  the slow tests and those that start several Ray nodes"
+	@echo "make bench      speed and memory beside careamics, as a table of ratios: about 25 minutes"
 	@echo "make lint       ruff: rules and format"
 	@echo "make types      mypy"
 	@echo "make clean      remove the environment and the tools' caches (no results)"
@@ -28,6 +30,11 @@ test: $(INSTALLED)
 # Exit code 5 says that no test carries these marks: nothing failed.
 test-slow: $(INSTALLED)
 	@$(BIN)/python -m pytest -m "(slow or multinode) and not gpu and not postgres" || [ $$? -eq 5 ]
+
+# The peer lies in a folder of its own, without its dependencies: some of them would replace ours.
+bench: $(INSTALLED)
+	@[ -d $(PEER)/careamics ] || $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --target $(PEER) careamics==0.3.5
+	$(BIN)/python -m benchmarks.bench --peer $(PEER)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

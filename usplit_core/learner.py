@@ -17,7 +17,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from usplit_core.config import RunConfig, TrainConfig
 from usplit_core.data.sampling import Batch
 from usplit_core.errors import UserError
-from usplit_core.models import Network, build
+from usplit_core.models import Network, build, use_fast_memory_order
 from usplit_core.models.noise_model import NoiseModel
 from usplit_core.objective import Loss, compute_loss
 
@@ -99,8 +99,7 @@ def build_learner(run: RunConfig, device: torch.device) -> Learner:
     module = build(run.model)
     draw_weights(module, train.seed)
     module.to(device)
-    if train.precision != "float32" or device.type == "cpu":
-        nn.utils.convert_conv2d_weight_memory_format(module, torch.channels_last)
+    use_fast_memory_order(module, half_precision=train.precision != "float32")
     optimiser = torch.optim.Adamax(module.parameters(), lr=train.learning_rate)
     plateau = ReduceLROnPlateau(
         optimiser,

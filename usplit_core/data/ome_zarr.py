@@ -88,7 +88,7 @@ def _pixel_size(axes: list[dict[str, Any]], described: tuple[dict[str, Any], ...
     sizes = {axis["name"]: (size, axis.get("unit")) for axis, size in zip(axes, scale.tolist(), strict=True)}
     if not steps or any(sizes.get(name, (0, None))[1] not in MICROMETRES for name in "yx"):
         return None
-    height, width = (sizes[name][0] * MICROMETRES[sizes[name][1]] for name in "yx")
+    height, width = (sizes[name][0] * MICROMETRES[str(sizes[name][1])] for name in "yx")
     return height, width
 
 

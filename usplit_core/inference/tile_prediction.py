@@ -17,7 +17,7 @@ from usplit_core.data.sampling import PatchSource
 from usplit_core.errors import CheckpointError, ConfigError
 from usplit_core.inference.stitching import Rows, TileBatch, stitch_rows
 from usplit_core.inference.tiling import FloatArray, IntArray, TilePlan, batches, plan_tiles
-from usplit_core.models import Network
+from usplit_core.models import Network, use_fast_memory_order
 
 #: Normalised inputs for windows of one frame: top (T,), left (T,), side in px -> (T, L, side, side).
 Windows = Callable[[IntArray, IntArray, int], Tensor]
@@ -128,6 +128,7 @@ def predict_rows(
     samples = posterior_samples(model, tiling)
     numbers = [batch for batch in batches(plan, batch_size)]
     seen = [(index, batch) for index, batch in enumerate(numbers) if plan.kept[batch[-1], 2] > first_row]
+    use_fast_memory_order(module)
     tiles = _predict_batches(module.eval(), windows, plan, seen, samples=samples, seed=seed)
     counted = tiles if progress is None else _reported(tiles, len(plan.top), progress)
     for rows in stitch_rows(

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from usplit_core.config import Architecture, ModelConfig
 from usplit_core.models.bravenet import BraveNet
 from usplit_core.models.hvae import LadderVAE
-from usplit_core.models.network import Network, Prediction
+from usplit_core.models.network import Network, Prediction, use_fast_memory_order
 from usplit_core.models.unet import UNet
 
-__all__ = ["Network", "Prediction", "build"]
+__all__ = ["Network", "Prediction", "build", "use_fast_memory_order"]
 
 _NETWORKS: dict[Architecture, Callable[[ModelConfig], Network]] = {
     "hvae": LadderVAE,

@@ -107,10 +107,13 @@ class TopDownLevel(nn.Module):
         features = bottom_up if self.posterior_merge is None else self.posterior_merge(bottom_up, above)
         if self.posterior_scale != 1:
             features = features * self.posterior_scale
-        x, latent = self.latent(features, above, given=given, with_kl=with_kl)  # (B, F, Y, X)
+        leaving = (rows.leaving, columns.leaving)
+        # Only what leaves is computed, in training too: the map is cropped behind the last batch norm before it.
+        is_top = self.skip_merge is None
+        x, latent = self.latent(features, above, given=given, with_kl=with_kl, kept=leaving if is_top else None)
         if self.skip_merge is not None:
-            x = self.skip_merge(x, above)
-        return self.upsample(centre_crop(x, rows.leaving, columns.leaving)), latent
+            x = self.skip_merge(x, above, leaving)  # (B, F, Y, X)
+        return self.upsample(x), latent
 
 
 class LadderVAE(Network):

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from usplit_core.models.layers import conv3x3
+from usplit_core.models.layers import centre_conv, conv3x3
 
 MAX_RAW_LOG_VARIANCE = 20.0
 MIN_VARIANCE = 1e-6
@@ -85,12 +85,81 @@ def monte_carlo_kl(latent: Latent) -> Tensor:
     """
     posterior, prior = latent.posterior, _prior(latent)
     if latent.noise is None:
-        expected = (latent.sample - posterior.mean).square() / posterior.variance
+        surprise = (latent.sample - prior.mean).square() / prior.variance
+        surprise = surprise - (latent.sample - posterior.mean).square() / posterior.variance
+        return 0.5 * (surprise + (prior.variance / posterior.variance).log()).sum(dim=(1, 2, 3))
+    kl: Tensor = _DrawnKL.apply(latent.sample, latent.noise, posterior.variance, *prior)  # type: ignore[no-untyped-call]
+    return kl
+
+
+class _DrawnKL(torch.autograd.Function):
+    """`monte_carlo_kl` of a latent that was drawn: its distance from the posterior mean is the noise.
+
+    Keeps nothing for the backward pass that is not kept anyway. On the CPU it goes image by image, so that
+    what is computed in between stays in the cache.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, sample: Tensor, noise: Tensor, variance: Tensor, prior_mean: Tensor, prior_variance: Tensor
+    ) -> Tensor:
+        ctx.save_for_backward(sample, variance, prior_mean, prior_variance)
+        kl = sample.new_empty(len(sample))
+        for part in _parts(sample):
+            mean, expected = _part(prior_mean, part), _part(prior_variance, part)
+            surprise = (sample[part] - mean).square_().div_(expected).addcmul_(noise[part], noise[part], value=-1)
+            # The difference of the terms is summed, not their sums: they are far larger than what is left of them.
+            kl[part] = 0.5 * surprise.add_((expected / variance[part]).log_()).sum(dim=(1, 2, 3))
+        return kl
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        sample, variance, prior_mean, prior_variance = ctx.saved_tensors
+        of_sample, of_variance = torch.empty_like(sample), torch.empty_like(variance)
+        new = torch.zeros_like if len(prior_mean) == 1 else torch.empty_like
+        of_mean, of_expected = new(prior_mean), new(prior_variance)
+        for part in _parts(sample):
+            mean, expected = _part(prior_mean, part), _part(prior_variance, part)
+            scale = gradient[part, None, None, None]
+            distance = torch.sub(sample[part], mean, out=of_sample[part]).div_(expected)
+            curvature = expected.reciprocal().sub(distance.square()).mul_(0.5 * scale)
+            _put(of_expected, part, curvature)
+            _put(of_mean, part, distance.mul_(scale).neg())
+            torch.div(-0.5 * scale, variance[part], out=of_variance[part])
+        return of_sample, None, of_variance, of_mean, of_expected
+
+
+def _parts(images: Tensor) -> list[slice]:
+    """Return which images (B, ...) to compute at once: a GPU wants all, the cache of a CPU holds one."""
+    at_once = 1 if images.device.type == "cpu" else len(images)
+    return [slice(start, start + at_once) for start in range(0, len(images), at_once)]
+
+
+def _part(prior: Tensor, part: slice) -> Tensor:
+    """Return the prior of some images; that of the top level is one for all."""
+    return prior if len(prior) == 1 else prior[part]
+
+
+def _put(total: Tensor, part: slice, gradient: Tensor) -> None:
+    """Store the gradient of the prior of some images; that of a prior for all is the sum over images."""
+    if len(total) == 1:
+        total.add_(gradient.sum(dim=0, keepdim=True))
     else:
-        expected = latent.noise.square()
-    surprise = (latent.sample - prior.mean).square() / prior.variance - expected
-    # The difference of the terms is summed, not their sums: the terms are far larger than what is left of them.
-    return 0.5 * (surprise + (prior.variance / posterior.variance).log()).sum(dim=(1, 2, 3))
+        total[part] = gradient
+
+
+class _Draw(torch.autograd.Function):
+    """mean + √variance · noise, which keeps no tensor for the backward pass that is not kept anyway."""
+
+    @staticmethod
+    def forward(ctx: Any, mean: Tensor, variance: Tensor, noise: Tensor) -> Tensor:
+        ctx.save_for_backward(variance, noise)
+        return variance.sqrt().mul_(noise).add_(mean)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+        variance, noise = ctx.saved_tensors
+        return gradient, variance.rsqrt().mul_(noise).mul_(gradient).mul_(0.5), None
 
 
 def analytical_kl(latent: Latent) -> Tensor:
@@ -134,9 +203,15 @@ class StochasticLatent(nn.Module):
         self.output = conv3x3(latent_channels, filters)
 
     def forward(
-        self, features: Tensor, above: Tensor | None, *, given: Tensor | None, with_kl: bool
+        self,
+        features: Tensor,
+        above: Tensor | None,
+        *,
+        given: Tensor | None,
+        with_kl: bool,
+        kept: tuple[int, int] | None = None,
     ) -> tuple[Tensor, Latent]:
-        """Return the output map (B, F, Y, X) and the latent.
+        """Return the output map (B, F, Y, X), or its central `kept` px, and the latent.
 
         Parameters
         ----------
@@ -151,19 +226,37 @@ class StochasticLatent(nn.Module):
         """
         parameters = self.posterior_head(features)  # (B, 2 Z, Y, X)
         posterior = gaussian(parameters)
-        prior = gaussian(self.top_prior if above is None else self.prior_head(above)) if with_kl else None
+        prior = gaussian(self._prior(parameters, above)) if with_kl else None
         if given is not None:
-            return self.output(given), Latent(given, None, posterior, prior)
+            return self._output_of(given, kept), Latent(given, None, posterior, prior)
         noise = _noise_like(parameters)  # (B, Z, Y, X)
-        sample = torch.addcmul(posterior.mean, posterior.variance.sqrt(), noise)
-        return self.output(sample), Latent(sample, noise, posterior, prior)
+        sample: Tensor = _Draw.apply(*posterior, noise)  # type: ignore[no-untyped-call]  # torch does not type it
+        return self._output_of(sample, kept), Latent(sample, noise, posterior, prior)
+
+    def _output_of(self, z: Tensor, kept: tuple[int, int] | None) -> Tensor:
+        return centre_conv(self.output, z, *(kept or z.shape[-2:]))
+
+    def _prior(self, parameters: Tensor, above: Tensor | None) -> Tensor:
+        """Return the parameters of the prior in the memory order of those of the posterior."""
+        if above is not None:
+            prior: Tensor = self.prior_head(above)
+            return prior
+        return self.top_prior.contiguous(memory_format=_memory_order(parameters))
+
+
+def _memory_order(maps: Tensor) -> torch.memory_format:
+    return torch.contiguous_format if maps.is_contiguous() else torch.channels_last
 
 
 def _noise_like(parameters: Tensor) -> Tensor:
     """Return standard normal noise (B, Z, Y, X), float32, in the memory order of `parameters` (B, 2 Z, Y, X)."""
     batch, channels, height, width = parameters.shape
-    if parameters.is_contiguous():
-        return torch.randn((batch, channels // 2, height, width), device=parameters.device)
+    order = _memory_order(parameters)
+    if order == torch.contiguous_format or parameters.dtype == torch.float32:
+        # In full precision the memory order is a matter of speed only: a sample has the same noise in each.
+        return torch.randn((batch, channels // 2, height, width), device=parameters.device).contiguous(
+            memory_format=order
+        )
     # Drawing into a tensor of another order is several times slower than drawing and then turning it.
     noise = torch.randn((batch, height, width, channels // 2), device=parameters.device)
     return noise.permute(0, 3, 1, 2)
@@ -178,8 +271,14 @@ class DeterministicLatent(nn.Module):
         self.output = conv3x3(latent_channels, filters)
 
     def forward(
-        self, features: Tensor, above: Tensor | None, *, given: Tensor | None, with_kl: bool
+        self,
+        features: Tensor,
+        above: Tensor | None,
+        *,
+        given: Tensor | None,
+        with_kl: bool,
+        kept: tuple[int, int] | None = None,
     ) -> tuple[Tensor, None]:
         """Return the output map (B, F, Y, X); arguments as in `StochasticLatent`."""
         sample = self.posterior_head(features) if given is None else given  # (B, Z, Y, X)
-        return self.output(sample), None
+        return centre_conv(self.output, sample, *(kept or sample.shape[-2:])), None

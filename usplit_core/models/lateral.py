@@ -7,7 +7,7 @@ the centre of the context map, pixel by pixel.
 
 from torch import Tensor, nn
 
-from usplit_core.models.layers import Merge, centre_pad, stem
+from usplit_core.models.layers import Merge, stem
 
 
 def context_stem(filters: int, dropout: float) -> nn.Sequential:
@@ -24,5 +24,5 @@ class LateralMerge(nn.Module):
 
     def forward(self, primary: Tensor, context: Tensor) -> Tensor:
         """Surround `primary` (B, F, Y / 2, X / 2) with zeros and merge it with `context` (B, F, Y, X)."""
-        merged: Tensor = self.merge(centre_pad(primary, *context.shape[-2:]), context)  # (B, F, Y, X)
+        merged: Tensor = self.merge(primary, context)  # (B, F, Y, X)
         return merged

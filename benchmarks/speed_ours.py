@@ -1,0 +1,95 @@
+"""Our side of a speed measurement; see `benchmarks.speed_subject`."""
+
+import sys
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.speed_subject import (
+    BATCH_SIZE,
+    BATCHES,
+    FRAME_PX,
+    FRAMES,
+    PADDING_PX,
+    PATCH_PX,
+    TILED_PX,
+    TILES,
+    Case,
+    Work,
+    serve,
+    training_pair,
+)
+from usplit_core.config import RunConfig
+from usplit_core.data.mixing import Statistics
+from usplit_core.data.sampling import Batch, PatchSource
+from usplit_core.inference.tile_prediction import predict_frame, windows_of
+from usplit_core.learner import autocast, build_learner, take_step
+from usplit_core.settings import resolve
+
+CPU = torch.device("cpu")
+STATISTICS = Statistics((4000.0,) * 2, 0.0, (0.5, 0.5), 2000.0, 1000.0, (2000.0,) * 2, (1000.0,) * 2)
+
+
+def prepare(case: Case) -> Work:
+    """Return the work of a case."""
+    return {"step": training_step, "batch": batches, "tiles": tiles}[case.task](case)
+
+
+def run_of(case: Case) -> RunConfig:
+    """Return the run that the case measures."""
+    return resolve({
+        "data.path": "none.tif",
+        "model.variant": case.variant,
+        "train.precision": case.precision,
+        "train.batch_size": BATCH_SIZE,
+        "tiling.padding_px": PADDING_PX,
+    })  # fmt: skip
+
+
+def training_step(case: Case) -> Work:
+    """Forward, backward and optimiser."""
+    run = run_of(case)
+    learner = build_learner(run, CPU)
+    batch = Batch(*training_pair(case.variant))
+
+    def step() -> None:
+        take_step(learner, batch, run, epoch=0)
+
+    with FlopCounterMode(display=False) as counter:
+        step()
+    return Work(step, BATCH_SIZE, flops=counter.get_total_flops())
+
+
+def batches(case: Case) -> Work:
+    """Random training batches."""
+    run = run_of(case)
+    pixels = np.random.default_rng(0).integers(0, 4000, (FRAMES, 2, FRAME_PX, FRAME_PX), np.uint16)
+    source = PatchSource.from_frames(pixels, STATISTICS, run.data, lc_depth=run.model.lc_depth)
+
+    def draw() -> Batch:
+        for step in range(BATCHES):
+            batch = source.training_batch(0, step, batch_size=BATCH_SIZE, patch_px=PATCH_PX)
+        return batch
+
+    return Work(draw, BATCHES * BATCH_SIZE, bytes=BATCHES * sum(tensor.nbytes for tensor in draw()))
+
+
+def tiles(case: Case) -> Work:
+    """Predict a frame: gather tiles, predict, keep their middle, stitch."""
+    run = run_of(case)
+    module = build_learner(run, CPU).module
+    image = np.random.default_rng(0).integers(0, 4000, (1, TILED_PX, TILED_PX), np.uint16)
+    source = PatchSource.from_images(image, STATISTICS, run.data, lc_depth=run.model.lc_depth)
+
+    def predict() -> None:
+        with autocast(run, CPU):
+            predict_frame(module, windows_of(source, 0), (TILED_PX, TILED_PX), tiling=run.tiling)
+
+    with FlopCounterMode(display=False) as counter:
+        predict()
+    return Work(predict, TILES, flops=counter.get_total_flops())
+
+
+if __name__ == "__main__":
+    sys.exit(serve(prepare))
