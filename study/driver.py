@@ -50,12 +50,9 @@ class Driver:
         self._leased: set[str] = set()
         self._started = self._last_check = time.monotonic()
         self._queue = Queue([], [])
-        self._datasets: Mapping[DataKey, Dataset] = {}
-        self._slots: Slots | None = None
         self._used_up = ""
         self._points: Points | None = None
-        self._stepped: set[str] = set()
-        self._trained: set[str] = set()
+        self._stepped, self._trained = set[str](), set[str]()
         self.evaluated = 0
         self.tracking_problem = ""
         self.stop_reason = ""
@@ -103,7 +100,8 @@ class Driver:
 
     def connect(self, datasets: Mapping[DataKey, Dataset], slots: Slots) -> None:
         """Take note of the images and of what the cluster has room for."""
-        self._datasets, self._slots = datasets, slots
+        self._datasets = datasets
+        self._slots = slots
 
     def next_assignment(self) -> Assignment | None:
         """Lease the next trial; None where there is none at this moment.

@@ -63,7 +63,7 @@ def _fraction(counts: Sequence[int], design: Fractional) -> list[list[int]]:
     erased = design.reduction.bit_length() - 1
     if set(counts) == {2} and design.reduction == 1 << erased:
         return _regular_fraction(len(counts), erased, design)
-    from pydoe import gsd  # type: ignore[import-untyped]  # it has no types
+    from pydoe import gsd
 
     try:
         rows: list[list[int]] = gsd(list(counts), design.reduction).tolist()

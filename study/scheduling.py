@@ -27,6 +27,7 @@ def scheduler_of(stopping: Stopping, longest: int) -> TrialScheduler:
     longest
         Epochs of the longest training.
     """
+    rule: TrialScheduler
     what: dict[str, Any] = {"time_attr": EPOCH, "metric": VALUE, "mode": "max"}
     match stopping:
         case ASHA(grace_epochs=grace, reduction=reduction):
@@ -39,9 +40,8 @@ def scheduler_of(stopping: Stopping, longest: int) -> TrialScheduler:
             )
         case MedianStopping(grace_epochs=grace, min_trials=others):
             # A slice without end: Ray would otherwise pause trials to let others catch up.
-            rule = MedianStoppingRule(
-                **what, grace_period=grace, min_samples_required=others, min_time_slice=float("inf")
-            )
+            endless: Any = float("inf")
+            rule = MedianStoppingRule(**what, grace_period=grace, min_samples_required=others, min_time_slice=endless)
     return _EpochScheduler(rule)
 
 
@@ -54,7 +54,7 @@ class _EpochScheduler(FIFOScheduler):
     """Passes epochs, and only epochs, to another scheduler."""
 
     def __init__(self, rule: TrialScheduler) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call] # Ray's gap
         self._rule = rule
         self._last: dict[str, dict[str, Any]] = {}
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
@@ -55,7 +56,7 @@ def send(
 ) -> None:
     """Log rows, parameters and tags of a run in as few calls as fit; a row is never torn apart."""
     batches = list(_batches(rows)) or [[]]
-    more = {
+    more: dict[str, Any] = {
         "params": [Param(name, text) for name, text in (params or {}).items()],
         "tags": [RunTag(name, text[:_TAG_LENGTH]) for name, text in (tags or {}).items()],
     }

@@ -13,7 +13,7 @@ NOTEBOOK = Path(__file__).resolve().parent.parent / "docs" / "first_study.ipynb"
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_the_example_notebook_runs_and_computes_nothing_twice(tmp_path: Path) -> None:
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    notebook = nbformat.read(NOTEBOOK, as_version=4)  # type: ignore[no-untyped-call] # it brings no types
     client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}})
     client.execute()
     texts = [

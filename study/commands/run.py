@@ -10,6 +10,7 @@ from study.commands.spaces import study_from
 from study.launch import keep_launch
 from study.runner import PreparedStudy, StudyOutcome, foresee, prepare, run_study
 from study.spaces import find_space
+from study.spec import Search
 from study.store import Store, open_store
 
 _INTERRUPTED = 130
@@ -59,7 +60,7 @@ def run_command(
 
 def _size(prepared: PreparedStudy) -> str:
     study = prepared.study
-    if study.is_search:
+    if isinstance(study.design, Search):
         return f"a search of {study.design.trials} points, each trained with {len(study.seeds)} seed(s)"
     evaluations = sum(len(trial.tilings) for trial in prepared.trials)
     return f"{len(prepared.trials)} trainings, {evaluations} evaluations"

@@ -19,8 +19,8 @@ pytestmark = pytest.mark.slow
 LONGER = ("--set", "train.epochs=12", "--set", "train.steps_per_epoch=8", "--name", "small")
 
 
-def start_and_stop(space: Path, store: Path, stop: signal.Signals) -> tuple[int, str]:
-    """Start a study, send its driver a signal after the third epoch of some trial, and wait for the end."""
+def start_and_stop(space: Path, store: Path, stop: signal.Signals | None) -> tuple[int, str]:
+    """Start a study, send its driver a signal after the third epoch of some trial, or stop it from elsewhere."""
     command = [sys.executable, "-m", "study", "run", str(space), "--store", str(store), *LONGER]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     log = store / "studies" / "small" / "log.jsonl"
@@ -29,7 +29,11 @@ def start_and_stop(space: Path, store: Path, stop: signal.Signals) -> tuple[int,
         assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < deadline
         time.sleep(0.05)  # the file grows at the pace of the trainings; nothing else tells
-    os.kill(process.pid, stop)
+    if stop is None:
+        stopped = usplit("stop", "small", "--store", store)
+        assert "usplit resume small" in stopped.stdout, stopped.stdout + stopped.stderr
+    else:
+        os.kill(process.pid, stop)
     output, _ = process.communicate(timeout=120)
     return process.returncode, output
 
@@ -68,13 +72,13 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory, images: Path) -> dict[str
     return scores(folder / "store")
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL, None])
 def test_a_stopped_study_goes_on_to_the_same_numbers(
-    stop: signal.Signals, space: Path, tmp_path: Path, unbroken: dict[str, float]
+    stop: signal.Signals | None, space: Path, tmp_path: Path, unbroken: dict[str, float]
 ) -> None:
     store = tmp_path / "store"
     code, output = start_and_stop(space, store, stop)
-    if stop is signal.SIGINT:
+    if stop is not signal.SIGKILL:
         assert code == 130, output
         assert "the same command goes on" in output
         assert "Traceback" not in output
@@ -82,7 +86,9 @@ def test_a_stopped_study_goes_on_to_the_same_numbers(
     else:
         assert code == -signal.SIGKILL
 
-    again = usplit("run", space, "--store", store, *LONGER)
+    # The search space is no longer needed: the store has kept a copy.
+    space.unlink()
+    again = usplit("resume", "small", "--store", store)
     assert again.returncode == 0, again.stdout + again.stderr
     assert scores(store) == unbroken
     assert count_runs(store) == {"trial": 4, "evaluation": 8, "cell": 4}
