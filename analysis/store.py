@@ -1,7 +1,7 @@
 """The only reader of the tracking store: MLflow experiments and runs in, typed rows out.
 
 The layout (experiment tags, run tags, parameters, metrics, artifacts) is the one that
-``study/tracking.py`` writes.
+``study/tracking/tracker.py`` writes.
 """
 
 import json

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import study
 from benchmarks.trainings import say
-from study.result import StudyResult, TrialRow
+from study.engine.result import StudyResult, TrialRow
 from study.spec import ASHA, Grid, Study
 from usplit_core.errors import UserError
 from usplit_core.settings import Setting

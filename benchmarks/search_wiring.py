@@ -12,10 +12,10 @@ import math
 from typing import NamedTuple
 
 from benchmarks.trainings import say
-from study.designs import Sampler
-from study.search import SearchSource
-from study.sources import PastPoint, best_points
+from study.engine.search import SearchSource
+from study.engine.sources import PastPoint, best_points
 from study.spec import AtMost, Choice, IntRange, LogUniform, Only, Search, Study, Uniform
+from study.words.designs import Sampler
 from usplit_core.settings import Setting
 
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from analysis.figures import padding_curves
 from analysis.records import Evaluation, StudyRecord, Trial
 from benchmarks.speed_ours import STATISTICS
-from study.design import plan_trials
+from study.planning.design import plan_trials
 from study.spec import Grid, Study
 from usplit_core.data.sampling import Batch, PatchSource
 from usplit_core.learner import build_learner, take_step

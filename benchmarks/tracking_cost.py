@@ -17,11 +17,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from study.design import PlannedTrial
+from study.engine.trial import Assignment, Message, run_trial
+from study.planning.design import PlannedTrial
 from study.spec import Grid, Study
 from study.store import Store, open_store
-from study.tracking import Tracker
-from study.trial import Assignment, Message, run_trial
+from study.tracking.tracker import Tracker
 from usplit_core.config import TilingConfig
 from usplit_core.settings import resolve
 

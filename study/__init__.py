@@ -4,7 +4,7 @@ from os import PathLike
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from study.result import StudyResult
+    from study.engine.result import StudyResult
     from study.spec import Study
 
 
@@ -57,8 +57,8 @@ def run(
     from study import environment
 
     environment.set_defaults()
-    from study.result import result_of
-    from study.runner import foresee, prepare, run_study
+    from study.engine.result import result_of
+    from study.engine.runner import foresee, prepare, run_study
     from study.store import open_store
 
     prepared, places = prepare(study), open_store(Path(store))

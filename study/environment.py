@@ -12,7 +12,7 @@ _DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "RAY_USAGE_STATS_ENABLED": "0",
-    # Progress is shown by study/progress.py.
+    # Progress is shown by study/engine/progress.py.
     "RAY_AIR_NEW_OUTPUT": "0",
     # Ray 2.60 announces a change of a later version at every start.
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",

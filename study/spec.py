@@ -14,8 +14,8 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
-from study.budget import Budget
-from study.checks import (
+from study.words.budget import Budget
+from study.words.checks import (
     check_conditions,
     check_constraints,
     check_design,
@@ -24,7 +24,7 @@ from study.checks import (
     check_objectives,
     check_seeds,
 )
-from study.designs import (
+from study.words.designs import (
     Crossed,
     Design,
     Fractional,
@@ -35,15 +35,15 @@ from study.designs import (
     Sampler,
     Search,
 )
-from study.draws import check_draws, legal_points, sample
-from study.factors import Choice, Factor, Grid, IntRange, LogUniform, Range, Uniform, levels_of
-from study.layouts import Layout, cross
-from study.overrides import changed_fields
-from study.resources import Resources
-from study.rules import AtMost, Condition, Constraint, Only
-from study.runs import Ways, evaluations_of, make_ways, run_of, with_seed
-from study.stopping import ASHA, Hyperband, MedianStopping, Stopping, describe_stopping
-from study.walk import Space, make_space
+from study.words.draws import check_draws, legal_points, sample
+from study.words.factors import Choice, Factor, Grid, IntRange, LogUniform, Range, Uniform, levels_of
+from study.words.layouts import Layout, cross
+from study.words.overrides import changed_fields
+from study.words.resources import Resources
+from study.words.rules import AtMost, Condition, Constraint, Only
+from study.words.runs import Ways, evaluations_of, make_ways, run_of, with_seed
+from study.words.stopping import ASHA, Hyperband, MedianStopping, Stopping, describe_stopping
+from study.words.walk import Space, make_space
 from usplit_core.config import RunConfig
 from usplit_core.errors import ConfigError
 from usplit_core.settings import Setting

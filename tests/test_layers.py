@@ -26,19 +26,29 @@ STUDY = f"{CORE} study study.*"
 ANALYSIS = (
     "analysis analysis.* usplit_core usplit_core.config usplit_core.settings usplit_core.vocabulary usplit_core.errors"
 )
-STUDY_PACKAGES = "numpy optuna ray rich torch"
+STUDY_PACKAGES = "numpy ray rich torch"
 ANALYSIS_PACKAGES = "matplotlib numpy scipy"
 
 #: File -> what it may import. The first pattern that fits counts; `*` also stands for folders.
 TABLE = {
-    "usplit_core/data/files.py": rule(CORE, "numpy tifffile zarr"),
+    "usplit_core/data/ome_zarr.py": rule(CORE, "numpy zarr"),
+    "usplit_core/data/tiled_zarr.py": rule(CORE, "numpy zarr"),
     # Glyphs are drawn with the fonts that matplotlib brings; loaded only when somebody asks for them.
     "usplit_core/data/synthetic.py": rule(CORE, "numpy scipy matplotlib"),
     "usplit_core/*":       rule(CORE, "numpy torch tifffile pydantic pydantic_core safetensors skimage scipy"),
     "search_spaces/*":     rule("study.spec usplit_core.presets"),
     "analysis/store.py":   rule(ANALYSIS, f"{ANALYSIS_PACKAGES} mlflow"),
+    "analysis/frozen.py":   rule(ANALYSIS, f"{ANALYSIS_PACKAGES} pyarrow"),
+    "analysis/freeze.py":  rule(ANALYSIS, f"{ANALYSIS_PACKAGES} pyarrow"),
+    # Loaded only when a figure asks for the importance of factors.
+    "analysis/importance.py": rule(ANALYSIS, f"{ANALYSIS_PACKAGES} optuna pandas statsmodels"),
     "analysis/*":          rule(ANALYSIS, ANALYSIS_PACKAGES),
-    "study/tracking.py":   rule(STUDY, f"{STUDY_PACKAGES} mlflow"),
+    "study/tracking/pictures.py": rule(STUDY, "numpy matplotlib"),
+    "study/tracking/system.py": rule(STUDY, "psutil torch"),
+    "study/tracking/*":    rule(STUDY, f"{STUDY_PACKAGES} mlflow"),
+    "study/engine/search.py":     rule(STUDY, "optuna"),
+    "study/words/layouts.py":    rule(STUDY, "pydoe"),
+    "study/words/draws.py":      rule(STUDY, "numpy scipy"),
     "study/__main__.py":   rule(f"{STUDY} analysis analysis.*", "rich typer"),
     "study/spaces.py":     rule(f"{STUDY} search_spaces"),
     "study/cli*":          rule(f"{STUDY} analysis analysis.*", f"{STUDY_PACKAGES} typer"),
@@ -47,7 +57,7 @@ TABLE = {
 }  # fmt: skip
 
 #: Distribution of a module, where the names differ.
-DISTRIBUTIONS = {"pydantic_core": "pydantic", "skimage": "scikit-image"}
+DISTRIBUTIONS = {"pydantic_core": "pydantic", "skimage": "scikit-image", "yaml": "pyyaml"}
 
 FILES = {path.relative_to(ROOT): path.read_text("utf-8") for room in ROOMS for path in (ROOT / room).rglob("*.py")}
 MODULES = frozenset(module_name(path) for path in FILES)
@@ -111,9 +121,9 @@ def test_every_import_follows_the_table() -> None:
         ("analysis/figures/padding.py", "import torch"),
         ("analysis/report.py", "from mlflow import MlflowClient"),
         ("analysis/report.py", "from usplit_core.training import fit"),
-        ("study/runner.py", "import mlflow"),
-        ("study/plan.py", "from analysis.store import runs"),
-        ("search_spaces/depth.py", "from study.runner import run"),
+        ("study/engine/runner.py", "import mlflow"),
+        ("study/planning/plan.py", "from analysis.store import runs"),
+        ("search_spaces/depth.py", "from study.engine.runner import run"),
         ("search_spaces/depth.py", "import numpy as np"),
         ("analysis/figures/style.py", "from .. import store\nfrom ...study import spec"),
         ("benchmarks/step.py", "import os"),
@@ -127,7 +137,7 @@ def test_the_check_sees_a_crossed_layer(path: str, source: str) -> None:
     ("path", "source"),
     [
         ("usplit_core/models/hvae.py", "import torch\nfrom usplit_core.models import layers"),
-        ("study/tracking.py", "import mlflow"),
+        ("study/tracking/tracker.py", "import mlflow"),
         ("study/cli.py", "def figures():\n    from analysis import store"),
         ("search_spaces/depth.py", "from study.spec import Grid, Study"),
     ],
@@ -162,7 +172,7 @@ def test_every_third_party_package_is_declared() -> None:
 #: Declared, but never imported by our own code.
 INDIRECT = {
     "imagecodecs",  # tifffile reads compressed images with it
-    "optuna",  # part of the stack that the project promises; its samplers are the next source of trials
+    "cmaes",  # Optuna's CMA-ES sampler
 }
 
 

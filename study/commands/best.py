@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from analysis.figures.overview import Overview, save
 from analysis.records import Evaluation, StudyRecord
 from study.commands.device import pick_device
-from study.datasets import data_key
-from study.runner import PreparedStudy
+from study.engine.runner import PreparedStudy
+from study.planning.datasets import data_key
 from study.store import Store
 from usplit_core.config import TilingConfig
 from usplit_core.data.frames import Frames, write_tiff

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from analysis.records import StudyRecord
 from study.commands.best import best_evaluation
-from study.design import PlannedTrial
-from study.fingerprint import evaluation_key
-from study.registry import Champion, register
+from study.planning.design import PlannedTrial
+from study.planning.fingerprint import evaluation_key
 from study.store import Store
+from study.tracking.registry import Champion, register
 
 
 def register_best(record: StudyRecord, trials: Sequence[PlannedTrial], store: Store) -> str | None:

@@ -30,7 +30,7 @@ def model_file(model: Path, store: Path) -> Iterator[Path]:
         yield model
         return
     environment.set_defaults()
-    from study.registry import registered_model
+    from study.tracking.registry import registered_model
 
     server = os.environ.get("MLFLOW_TRACKING_URI")
     places = Store(store, server) if server and not store.exists() else existing_store(store)

@@ -8,10 +8,10 @@ from rich.table import Table
 
 from study import environment
 from study.commands.spaces import study_from
-from study.configurations import Configuration
-from study.machine import this_machine
-from study.plan import Plan, PlanInput, build_plan, refuse, warnings
-from study.runner import prepare
+from study.engine.runner import prepare
+from study.planning.configurations import Configuration
+from study.planning.machine import this_machine
+from study.planning.plan import Plan, PlanInput, build_plan, refuse, warnings
 from study.store import Store
 
 #: More configurations than this are shown by their ranges.

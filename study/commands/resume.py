@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from study.commands.run import run_command
-from study.launch import read_launch
+from study.engine.launch import read_launch
 from study.store import existing_store
 
 

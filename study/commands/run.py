@@ -7,8 +7,8 @@ from rich.console import Console
 
 from study import environment
 from study.commands.spaces import study_from
-from study.launch import keep_launch
-from study.runner import PreparedStudy, StudyOutcome, foresee, prepare, run_study
+from study.engine.launch import keep_launch
+from study.engine.runner import PreparedStudy, StudyOutcome, foresee, prepare, run_study
 from study.spaces import find_space
 from study.spec import Search
 from study.store import Store, open_store

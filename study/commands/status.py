@@ -8,9 +8,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from study.engine.ledger import TrialStatus, read_spent, read_statuses
+from study.engine.ledger_file import running_study
 from study.errors import StoreError
-from study.ledger import TrialStatus, read_spent, read_statuses
-from study.ledger_file import running_study
 from study.store import Store, existing_store
 from usplit_core.vocabulary import MONITOR
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from rich.console import Console
 
+from study.engine.ledger_file import running_study
 from study.errors import StoreError
-from study.ledger_file import running_study
 from study.store import existing_store
 
 _PATIENCE_S = 120.0

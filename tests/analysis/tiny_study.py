@@ -1,4 +1,4 @@
-"""A small study in a real SQLite store, laid out as ``study/tracking.py`` does it: made once a session."""
+"""A small study in a real SQLite store, laid out as ``study/tracking/tracker.py`` does it: made once a session."""
 
 import json
 import warnings

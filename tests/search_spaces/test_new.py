@@ -7,8 +7,8 @@ import pytest
 import tifffile
 
 from study.commands.new import new_command
-from study.design import plan_trials
 from study.new_space import render_space
+from study.planning.design import plan_trials
 from study.spaces import load_space
 from study.spec import Study
 from tests.search_spaces.docstrings import SECTIONS, read_docstring

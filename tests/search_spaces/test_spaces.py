@@ -11,11 +11,11 @@ import torch
 
 from analysis.figures import FIGURES
 from study.commands.spaces import study_from
-from study.design import PlannedTrial, plan_trials
-from study.designs import Search
-from study.search import SearchSource
+from study.engine.search import SearchSource
+from study.planning.design import PlannedTrial, plan_trials
 from study.spaces import load_space, shipped_spaces
 from study.spec import Study, evaluation_runs, runs_of_point, train_runs
+from study.words.designs import Search
 from tests.search_spaces.docstrings import SECTIONS, Told, read_docstring
 from usplit_core.config import DataConfig, ModelConfig, ObjectiveConfig, RunConfig, check_tiling
 from usplit_core.cost import estimate

@@ -56,7 +56,7 @@ def space(tmp_path: Path, images: Path) -> Path:
 @pytest.fixture(scope="session")
 def training(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of a trial that has been trained for four epochs."""
-    from tests.study.tracking_trials import write_training
+    from tests.study.tracking.trials import write_training
 
     return write_training(tmp_path_factory.mktemp("training"))
 
@@ -64,7 +64,7 @@ def training(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return an empty database of MLflow, which takes seconds to make."""
-    from study.tracking_client import connect
+    from study.tracking.client import connect
 
     path = tmp_path_factory.mktemp("database") / "mlflow.db"
     connect(f"sqlite:///{path}").search_experiments()

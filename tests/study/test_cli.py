@@ -137,5 +137,5 @@ def test_a_plan_counts_trainings_and_evaluations_and_writes_nothing(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert usplit(monkeypatch, "plan", space) == 0
-    assert "4 trainings, of which 0 are there; 8 evaluations" in " ".join(capsys.readouterr().out.split())
+    assert "4 trainings, 8 evaluations To do: 4 trainings" in " ".join(capsys.readouterr().out.split())
     assert not (tmp_path / "usplit_store").exists()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from study.ledger import read_statuses
+from study.engine.ledger import read_statuses
 
 pytestmark = pytest.mark.slow
 

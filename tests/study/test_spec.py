@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from study.design import label, plan_trials
+from study.planning.design import label, plan_trials
 from study.spec import (
     ASHA,
     AtMost,

@@ -1,0 +1,1 @@
+"""What runs a study: the ledger, the queue, Ray, the worker, the books."""

@@ -1,0 +1,299 @@
+"""The driver's books: every message of a worker goes into the ledger and the tracking store."""
+
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+from study.engine.failures import FailureCount
+from study.engine.ledger import Ledger, State, TrialStatus
+from study.engine.points import Points
+from study.engine.queue import Queue, Request
+from study.engine.slots import Slots
+from study.engine.trial import Assignment, Message
+from study.engine.trial_folder import clear, read_evaluation, read_result
+from study.planning.datasets import DataKey, Dataset, data_key
+from study.planning.design import PlannedTrial
+from study.planning.noise_models import keep_noise_model
+from study.spec import Study
+from study.store import Store
+from study.tracking.tracker import Tracker, TrackingError
+from study.words.budget import exhausted
+
+Show = Callable[[str, Message], None]
+_BETWEEN_CHECKS_S = 1.0
+
+
+class Driver:
+    """Hands out assignments and books what comes back; lives in the process that runs the study.
+
+    Attributes
+    ----------
+    show
+        Takes every message after it has been booked.
+    show_trials
+        Takes trials that a search has added.
+    tracking_problem
+        The last error of the tracking store; what it missed is sent when the study ends.
+    evaluated
+        How many evaluations this launch has computed.
+    stop_reason
+        Why the study is to stop before all is computed; empty while it is not.
+    """
+
+    def __init__(self, study: Study, trials: Sequence[PlannedTrial], *, store: Store, ledger: Ledger, tracker: Tracker):
+        self._study = study
+        self._trials = {trial.fingerprint: trial for trial in trials}
+        self._store = store
+        self._ledger = ledger
+        self._tracker = tracker
+        self._failures = FailureCount(study.failures_allowed)
+        self._leased: set[str] = set()
+        self._started = self._last_check = time.monotonic()
+        self._queue = Queue([], [])
+        self._used_up = ""
+        self._points: Points | None = None
+        self._stepped, self._trained = set[str](), set[str]()
+        self.evaluated = 0
+        self.tracking_problem = ""
+        self.stop_reason = ""
+        self.show: Show = lambda fingerprint, message: None
+        self.show_trials: Callable[[Sequence[PlannedTrial]], None] = lambda trials: None
+
+    def discard_results(self) -> None:
+        """Forget everything that has been computed of this study's trials."""
+        self._ledger.forget(list(self._trials))
+        for fingerprint in self._trials:
+            clear(self._store.trial_folder(fingerprint))
+            self._tracker.delete_runs(fingerprint)
+
+    def recover(self, only: Collection[str] | None = None) -> None:
+        """Note in the ledger what lies finished in the folders of all trials, or of some.
+
+        A driver that was killed may have missed messages; a ledger that was lost is made again.
+        """
+        for status in self._ledger.statuses(self._study.name):
+            if only is not None and status.fingerprint not in only:
+                continue
+            folder = self._store.trial_folder(status.fingerprint)
+            for key in self._trials[status.fingerprint].evaluation_keys:
+                scores = read_evaluation(folder, key)
+                if scores is not None and self._ledger.evaluation_metrics(status.fingerprint, key) is None:
+                    self._ledger.store_evaluation(status.fingerprint, key, scores["metrics"])
+            if status.state == "pending" and read_result(folder) is not None:
+                self._ledger.close_attempt(status.fingerprint, "finished", outcome="recovered")
+
+    def begin(self, points: Points | None) -> None:
+        """Line up what is to be computed.
+
+        Parameters
+        ----------
+        points
+            The search, where the study is one; its open points are among the trials already.
+        """
+        statuses = self._ledger.statuses(self._study.name)
+        trials = [self._trials[status.fingerprint] for status in statuses]
+        self._points = points
+        self._queue = Queue(trials, statuses, replay_closed=self._study.stopping is not None, points=points)
+        if points is not None:
+            for status in statuses:
+                self._close_points(status)
+
+    def connect(self, datasets: Mapping[DataKey, Dataset], slots: Slots) -> None:
+        """Take note of the images and of what the cluster has room for."""
+        self._datasets = datasets
+        self._slots = slots
+
+    def next_assignment(self) -> Assignment | None:
+        """Lease the next trial; None where there is none at this moment.
+
+        A search draws a point only when a slot is free for it, so that it knows as much as it can.
+        """
+        if self.stop_reason or self._budget_is_used():
+            return None
+        request = self._queue.next()
+        while request is None:
+            if self._points is None or len(self._leased) >= self._slots.count():
+                return None
+            drawn = self._queue.draw()
+            if drawn is None:
+                return None
+            self._add(drawn)
+            request = self._queue.next()
+        return self._assign(request)
+
+    def has_work(self) -> bool:
+        """Return whether anything is to be computed."""
+        if self._queue.has_open():
+            return True
+        drawn = None if self._budget_is_used() else self._queue.draw()
+        if drawn is None:
+            return False
+        self._add(drawn)
+        return self.has_work()
+
+    @property
+    def trials(self) -> list[PlannedTrial]:
+        """All trials of the study, those that a search has drawn included."""
+        return list(self._trials.values())
+
+    @property
+    def trained(self) -> int:
+        """How many trials this launch has trained to their end, or to where they were stopped early."""
+        return len(self._trained)
+
+    def has_leases(self) -> bool:
+        """Return whether workers have trials, which may come back to be tried again."""
+        return bool(self._leased)
+
+    def _add(self, drawn: Sequence[PlannedTrial]) -> None:
+        """Take in the trials of a point; those that the store has finished close it at once."""
+        self._trials |= {trial.fingerprint: trial for trial in drawn}
+        self._ledger.append(self._study, drawn)
+        wanted = {trial.fingerprint for trial in drawn}
+        self.recover(wanted)
+        statuses = {status.fingerprint: status for status in self._ledger.statuses(self._study.name)}
+        self._queue.add(drawn, [statuses[trial.fingerprint] for trial in drawn])
+        self.show_trials(drawn)
+        for fingerprint in wanted:
+            self._close_points(statuses[fingerprint])
+
+    def _assign(self, request: Request) -> Assignment:
+        trial = request.trial
+        dataset = self._datasets[data_key(trial.run.data)]
+        run = keep_noise_model(trial.run, self._store.noise_model_folder)
+        cpus, gpus = self._slots.request(trial.run, alone=request.alone)
+        attempt = 0 if request.replay else self._ledger.lease(trial.fingerprint, devices=gpus or cpus)
+        if not request.replay:
+            self._leased.add(trial.fingerprint)
+        return Assignment(
+            fingerprint=trial.fingerprint,
+            attempt=attempt,
+            label=trial.label,
+            folder=str(self._store.trial_folder(trial.fingerprint)),
+            run=run.model_dump(mode="json"),
+            tilings=[tiling.model_dump() for tiling in trial.tilings],
+            content=dataset.content,
+            channel_names=list(dataset.channel_names),
+            cpus=cpus,
+            gpus=gpus,
+            repeat_epochs=self._study.stopping is not None,
+            replay=request.replay,
+        )
+
+    def take(self, fingerprint: str, message: Message) -> None:
+        """Book one message of a worker."""
+        trial = self._trials[fingerprint]
+        if fingerprint not in self._leased:
+            return  # a replay, or a message that came after the trial was closed
+        kind = message["kind"]
+        if kind == "started":
+            self._track(lambda: self._tracker.open_trial(trial, {"usplit.host": message["host"]}))
+        elif kind == "epoch":
+            self._count_steps(fingerprint, message["steps"])
+            self._track(lambda: self._tracker.log_epoch(fingerprint, message["epoch"], message["metrics"]))
+        elif kind == "evaluation":
+            self.evaluated += 1
+            self._ledger.store_evaluation(fingerprint, message["key"], message["metrics"])
+        elif kind == "finished":
+            self._close(trial, "finished", "")
+        elif kind == "failed":
+            message = self._take_failure(trial, message)
+        self.show(fingerprint, message)
+
+    def _count_steps(self, fingerprint: str, steps: int) -> None:
+        if steps:
+            self._stepped.add(fingerprint)
+            self._ledger.count_steps(fingerprint, steps)
+
+    def _take_failure(self, trial: PlannedTrial, message: Message) -> Message:
+        """Book a failure, or let the trial try again alone; return the message to show."""
+        reason = message["reason"]
+        kind = reason.partition(":")[0]
+        if kind == "memory" and self._queue.retry_alone(trial):
+            self._leased.discard(trial.fingerprint)
+            self._ledger.close_attempt(trial.fingerprint, "pending", outcome="failed", reason=reason)
+            return {**message, "kind": "retried"}
+        self._close(trial, "failed", reason)
+        self.stop_reason = self.stop_reason or self._failures.add(kind, reason)
+        return message
+
+    def lose(self, fingerprint: str, reason: str) -> None:
+        """Book a trial whose worker was lost more often than it is repeated."""
+        kind = "memory" if "OutOfMemory" in reason else "lost"
+        self.take(fingerprint, {"kind": "failed", "reason": f"{kind}: {reason}"})
+
+    def end(self, fingerprint: str, last: Message) -> None:
+        """Book a trial that Ray has ended: if it had not ended by itself, the stopping rule ended it."""
+        if fingerprint not in self._leased or self.stop_reason or last.get("kind") != "epoch":
+            return
+        self.take(fingerprint, last)
+        self._close(self._trials[fingerprint], "pruned", f"stopped early after epoch {last['epoch']}")
+        self.show(fingerprint, {"kind": "pruned", "epoch": last["epoch"]})
+
+    def _close(self, trial: PlannedTrial, state: State, reason: str) -> None:
+        self._leased.discard(trial.fingerprint)
+        if state in ("finished", "pruned") and trial.fingerprint in self._stepped:
+            self._trained.add(trial.fingerprint)
+        self._ledger.close_attempt(trial.fingerprint, state, outcome=state, reason=reason)
+        folder = self._store.trial_folder(trial.fingerprint)
+        self._track(lambda: self._tracker.sync_trial(trial, folder, state=state, reason=reason))
+        self._close_points_of(trial.fingerprint, state)
+
+    def _close_points(self, status: TrialStatus) -> None:
+        if not status.is_open:
+            self._close_points_of(status.fingerprint, status.state)
+
+    def _close_points_of(self, fingerprint: str, state: State) -> None:
+        if self._points is not None and state in ("finished", "pruned", "failed"):
+            self._points.close_trial(fingerprint, state, self._store.trial_folder)
+
+    def _track(self, write: Callable[[], Any]) -> None:
+        """Write to the tracking store; where it fails, go on: the trial folders hold everything."""
+        try:
+            write()
+        except TrackingError as error:
+            self.tracking_problem = str(error)
+
+    def must_stop(self) -> bool:
+        """Return whether running trials are to be ended now; looks at request and budget once a second."""
+        now = time.monotonic()
+        if not self.stop_reason and now - self._last_check > _BETWEEN_CHECKS_S:
+            self._last_check = now
+            if self._store.stop_request(self._study.name).exists():
+                self.stop_reason = "usplit stop"
+            elif self._budget_is_used() and self._time_is_up():
+                self.stop_reason = self._used_up
+        return bool(self.stop_reason)
+
+    def _budget_is_used(self) -> bool:
+        spent = self._ledger.spent(self._study.name)
+        spent = spent._replace(wall_hours=(time.monotonic() - self._started) / 3600)
+        self._used_up = exhausted(self._study.budget, spent)
+        return bool(self._used_up)
+
+    def _time_is_up(self) -> bool:
+        """Return whether a limit is used that running trials go on using; the number of trainings is none."""
+        return "trainings" not in self._used_up
+
+    def settle(self) -> bool:
+        """Bring ledger and tracking store in line with the trial folders, and leave no run open.
+
+        Returns
+        -------
+        bool
+            Whether trials were still with workers, which an interrupted launch leaves behind.
+
+        Raises
+        ------
+        TrackingError
+            If the tracking store still fails.
+        """
+        interrupted = self._ledger.release_leases("interrupted")
+        self.recover()
+        for status in self._ledger.statuses(self._study.name):
+            if status.state in ("finished", "pruned", "failed"):
+                trial, folder = self._trials[status.fingerprint], self._store.trial_folder(status.fingerprint)
+                self._tracker.sync_trial(trial, folder, state=status.state, reason=status.reason)
+        self._tracker.log_cells(self._trials.values(), self._store.trial_folder)
+        self._tracker.end_orphans()
+        return interrupted

@@ -1,0 +1,168 @@
+"""Ray Tune as the executor: it is fed trial by trial and sends back what the workers report.
+
+Each launch is a fresh Tuner; what has been done is known from the ledger and the trial folders,
+never from Tune's own records.
+"""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+from ray import tune
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import TrialScheduler
+from ray.tune.search import Searcher
+
+from study.engine.trial import Assignment, Message, trainable
+
+#: Repeats of a trial whose worker or node was lost; it goes on from its last checkpoint.
+_RETRIES = 3
+
+
+class Books(Protocol):
+    """What this module wants of the driver."""
+
+    def next_assignment(self) -> Assignment | None:
+        """Return the next assignment, or None where there is none at this moment."""
+
+    def has_leases(self) -> bool:
+        """Return whether workers have trials."""
+
+    def take(self, fingerprint: str, message: Message) -> None:
+        """Take a message of a worker."""
+
+    def end(self, fingerprint: str, last: Message) -> None:
+        """Take note that Ray has ended a trial, whose last message this was."""
+
+    def lose(self, fingerprint: str, reason: str) -> None:
+        """Take note that a trial was given up after all repeats."""
+
+    def must_stop(self) -> bool:
+        """Return whether all trials are to be ended."""
+
+
+class _DriverOnly:
+    """A value that stays in the driver: Tune copies and pickles what holds it, and gets an empty one."""
+
+    def __init__(self, value: Any = None) -> None:
+        self.value = value
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "_DriverOnly":
+        return self
+
+    def __reduce__(self) -> tuple[type["_DriverOnly"], tuple[()]]:
+        return (_DriverOnly, ())
+
+
+class _AssignmentSearcher(Searcher):
+    """Gives Tune the next assignment whenever it has room for one."""
+
+    def __init__(self, books: Books) -> None:
+        super().__init__(metric=None, mode=None)
+        self._books = _DriverOnly(books)
+
+    def suggest(self, trial_id: str) -> Any:
+        assignment = self._books.value.next_assignment()
+        if assignment is not None:
+            shown = {name: getattr(assignment, name) for name in ("fingerprint", "cpus", "gpus")}
+            return {"assignment": json.dumps(assignment._asdict()), **shown}
+        # A trial that a worker has may come back, or tell a search what to draw next: then ask again.
+        return None if self._books.value.has_leases() else Searcher.FINISHED
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Results reach the driver through the callback below."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """The ledger is the record of what was assigned."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Tune never restores this searcher: each launch makes a new one."""
+
+
+class _MessageCallback(tune.Callback):
+    """Hands each message of a worker to the driver."""
+
+    def __init__(self, books: Books) -> None:
+        self._books = _DriverOnly(books)
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
+    ) -> None:
+        if "kind" in result:
+            self._books.value.take(result["fingerprint"], result)
+
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        self._books.value.end(trial.config["fingerprint"], trial.last_result or {})
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        error = trial.get_error()
+        lines = str(error or "").strip().splitlines() or ["the worker was lost"]
+        self._books.value.lose(trial.config["fingerprint"], lines[-1])
+
+
+class _StopWhenAsked(tune.Stopper):
+    """Ends all trials when the driver says so."""
+
+    def __init__(self, books: Books) -> None:
+        self._books = _DriverOnly(books)
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return bool(self._books.value.must_stop())
+
+
+def execute(
+    books: Books, frames: Mapping[str, NDArray[Any]], *, folder: Path, scheduler: TrialScheduler | None = None
+) -> None:
+    """Run assignments on the connected Ray cluster until there are no more.
+
+    Parameters
+    ----------
+    books
+        Gives assignments and takes what becomes of them, in this process.
+    frames
+        Frames (N, C, Y, X) by content hash; one copy a node, shared by its workers.
+    folder
+        Where Tune keeps its own notes.
+    scheduler
+        Ends trials that fall behind; None = none.
+    """
+    worker = tune.with_resources(tune.with_parameters(trainable, frames=dict(frames)), _resources)
+    tuner = tune.Tuner(
+        worker,
+        tune_config=tune.TuneConfig(
+            search_alg=_AssignmentSearcher(books),
+            scheduler=scheduler,
+            num_samples=-1,
+            reuse_actors=True,
+            trial_name_creator=_name,
+            trial_dirname_creator=_name,
+        ),
+        run_config=tune.RunConfig(
+            name="tune",
+            storage_path=str(folder),
+            stop=_StopWhenAsked(books),
+            callbacks=[_MessageCallback(books)],
+            failure_config=tune.FailureConfig(max_failures=_RETRIES),
+            verbose=0,
+        ),
+    )
+    try:
+        tuner.fit()
+    finally:
+        # Every launch makes a fresh Tuner, so what this one noted down serves nobody.
+        shutil.rmtree(folder / "tune", ignore_errors=True)
+
+
+def _resources(config: dict[str, Any]) -> tune.PlacementGroupFactory:
+    """Return what a trial occupies, as its assignment says."""
+    return tune.PlacementGroupFactory([{"CPU": config["cpus"], "GPU": config["gpus"]}])
+
+
+def _name(trial: Trial) -> str:
+    return f"{trial.config['fingerprint'][:12]}-{trial.trial_id}"

@@ -1,0 +1,228 @@
+"""Run a study: read, check, compute what is missing, settle the books."""
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from rich.console import Console
+
+from study import environment
+from study.engine.ledger import Ledger, TrialStatus
+from study.engine.progress import Board, shown
+from study.planning.configurations import sample_of_search
+from study.planning.datasets import DataKey, Dataset, data_key, read_datasets
+from study.planning.design import PlannedTrial, plan_trials, trials_of_point
+from study.planning.extension import check_extends
+from study.planning.machine import this_machine
+from study.planning.plan import PlanInput, build_plan, refuse, warnings
+from study.planning.preflight import check
+from study.planning.workload import data_bytes, part_shapes
+from study.spec import Study, train_runs
+from study.store import Store
+from usplit_core.config import DataConfig, RunConfig
+from usplit_core.settings import Setting
+
+if TYPE_CHECKING:
+    from ray.tune.schedulers import TrialScheduler
+
+    from study.engine.driver import Driver
+    from study.engine.points import Points
+
+
+class PreparedStudy(NamedTuple):
+    """A study whose images have been read and whose runs have been checked."""
+
+    study: Study
+    trials: list[PlannedTrial]
+    datasets: dict[DataKey, Dataset]
+
+
+class StudyOutcome(NamedTuple):
+    """What became of a study.
+
+    Attributes
+    ----------
+    interrupted
+        Whether it was stopped before all was computed; the same command goes on.
+    stop_reason
+        Why, where it was not Ctrl-C: the budget is used, or too many trials failed alike.
+    trained, evaluated
+        What this launch computed, in trials and evaluations.
+    trials
+        All trials, those that a search has drawn included.
+    """
+
+    statuses: list[TrialStatus]
+    interrupted: bool
+    stop_reason: str
+    trained: int
+    evaluated: int
+    seconds: float
+    trials: list[PlannedTrial]
+
+    @property
+    def failed(self) -> list[TrialStatus]:
+        """The trials that could not be trained."""
+        return [status for status in self.statuses if status.state == "failed"]
+
+
+def prepare(study: Study) -> PreparedStudy:
+    """Read the images of a study and check every run of it; nothing is computed.
+
+    Raises
+    ------
+    UserError
+        With what is wrong, its rule and the remedy.
+    """
+    datasets = read_datasets(train_runs(study))
+
+    def content_of(data: DataConfig) -> str:
+        return datasets[data_key(data)].content
+
+    trials = plan_trials(study, content_of)
+    check(trials or sample_of_search(study, content_of), datasets)
+    return PreparedStudy(study, trials, datasets)
+
+
+def foresee(prepared: PreparedStudy, store: Store) -> list[str]:
+    """Return what a user should know before the study is begun on this machine.
+
+    Raises
+    ------
+    ResourceError
+        If a trial asks for more cores or GPUs than this machine has.
+    StoreError
+        If there is no space for what the study would write.
+    """
+    plan = build_plan(PlanInput(prepared.study, prepared.trials, prepared.datasets, store, this_machine()))
+    refuse(plan)
+    return warnings(plan)
+
+
+def run_study(
+    prepared: PreparedStudy,
+    store: Store,
+    *,
+    console: Console,
+    address: str | None = None,
+    fresh: bool = False,
+    accepted: Callable[[], None] = lambda: None,
+) -> StudyOutcome:
+    """Compute what a study still lacks.
+
+    Parameters
+    ----------
+    prepared
+        The study with its images.
+    store
+        Where everything is kept; finished trials in it are not repeated.
+    console
+        Where progress is shown.
+    address
+        Ray cluster; None = this machine.
+    fresh
+        Compute again what has been computed.
+    accepted
+        Called once the store has taken the study, before anything is computed.
+
+    Raises
+    ------
+    UserError
+        If the store or the cluster cannot be used.
+    """
+    environment.set_defaults()
+    started = time.monotonic()
+    study = prepared.study
+    with Ledger.open(store.ledger, study.name) as ledger:
+        check_extends(study, ledger.description(study.name))
+        ledger.register(study, prepared.trials)
+        accepted()
+        driver, interrupted = _compute(prepared, store, ledger, console=console, address=address, fresh=fresh)
+        return StudyOutcome(
+            statuses=ledger.statuses(study.name),
+            interrupted=interrupted,
+            stop_reason=driver.stop_reason,
+            trained=driver.trained,
+            evaluated=driver.evaluated,
+            seconds=time.monotonic() - started,
+            trials=driver.trials,
+        )
+
+
+def _compute(
+    prepared: PreparedStudy, store: Store, ledger: Ledger, *, console: Console, address: str | None, fresh: bool
+) -> tuple["Driver", bool]:
+    """Compute what is open; return the driver, and whether it was interrupted."""
+    # Imported here: MLflow takes seconds, and a study that cannot run should say so at once.
+    from study.engine.driver import Driver
+    from study.tracking.tracker import Tracker
+
+    study = prepared.study
+    points, trials = _search(prepared, ledger, fresh=fresh)
+    driver = Driver(study, trials, store=store, ledger=ledger, tracker=Tracker(store, study))
+    if fresh:
+        driver.discard_results()
+    driver.recover()
+    driver.begin(points)
+    store.stop_request(study.name).unlink(missing_ok=True)
+    interrupted = False
+    if driver.has_work():
+        folder = store.study_folder(study.name)
+        folder.mkdir(parents=True, exist_ok=True)
+        board = Board(driver.trials, ledger.statuses(study.name))
+        driver.show_trials = board.add
+        with shown(board, console, folder / "log.jsonl") as driver.show:
+            try:
+                _run_on_ray(prepared, driver, folder, address)
+            except KeyboardInterrupt:
+                interrupted = True
+    return driver, driver.settle() or interrupted
+
+
+def _search(prepared: PreparedStudy, ledger: Ledger, *, fresh: bool) -> tuple["Points | None", list[PlannedTrial]]:
+    """Return the search of a study, if it is one, and the trials that are known before it draws."""
+    study = prepared.study
+    if not study.is_search:
+        return None, list(prepared.trials)
+    from study.engine.points import Points
+    from study.engine.search import SearchSource
+
+    def expand(settings: Mapping[str, Setting]) -> list[PlannedTrial]:
+        return trials_of_point(study, settings, lambda data: prepared.datasets[data_key(data)].content)
+
+    if fresh:
+        ledger.forget_points(study.name)
+    past, still_open = ledger.points(study.name)
+    points = Points(study, SearchSource(study, past, still_open), ledger, lambda point: expand(point.settings))
+    known = [trial for point in past for trial in expand(point.settings)] + points.resume(still_open)
+    trials = list({trial.fingerprint: trial for trial in known}.values())
+    ledger.register(study, trials)
+    return points, trials
+
+
+def _run_on_ray(prepared: PreparedStudy, driver: "Driver", folder: Path, address: str | None) -> None:
+    from study.cluster import connected
+    from study.engine.execution import execute
+    from study.engine.slots import Slots
+
+    study, datasets = prepared.study, prepared.datasets
+    frames = {dataset.content: dataset.frames.pixels for dataset in datasets.values()}
+    with connected(address, shared_bytes=sum(pixels.nbytes for pixels in frames.values())):
+        driver.connect(datasets, Slots(study.resources, lambda run: _device_bytes(run, datasets)))
+        execute(driver, frames, folder=folder, scheduler=_scheduler(prepared))
+
+
+def _device_bytes(run: RunConfig, datasets: Mapping[DataKey, Dataset]) -> int:
+    """Return what the images of a run take on the device of its trial."""
+    outline = datasets[data_key(run.data)].outline
+    return data_bytes(run, part_shapes(outline.shape, run.data), np.dtype(outline.dtype).itemsize)
+
+
+def _scheduler(prepared: PreparedStudy) -> "TrialScheduler | None":
+    if prepared.study.stopping is None:
+        return None
+    from study.engine.scheduling import scheduler_of
+
+    return scheduler_of(prepared.study.stopping, max(run.train.epochs for run in train_runs(prepared.study)))

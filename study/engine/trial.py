@@ -1,0 +1,201 @@
+"""What a worker does: train one run, evaluate its weights under every tiling asked for, report.
+
+It reads and writes the trial's folder and reports to the driver; it knows neither the ledger nor
+the tracking store, so neither can slow it down.
+"""
+
+import json
+import os
+import platform
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from study.engine.trial_folder import (
+    AttemptSuperseded,
+    begin_attempt,
+    check_attempt,
+    read_evaluation,
+    write_error,
+    write_evaluation,
+    write_record,
+    write_result,
+)
+from study.planning.fingerprint import evaluation_key
+from study.tracking.system import system_samples
+from usplit_core import NUMERICS_VERSION, __version__
+from usplit_core.config import RunConfig, TilingConfig
+from usplit_core.errors import UserError
+from usplit_core.settings import validate
+from usplit_core.vocabulary import MONITOR
+
+#: What a worker sends to the driver: ``kind`` is started, epoch, evaluation, finished, replayed or failed.
+Message = dict[str, Any]
+Send = Callable[[Message], None]
+
+
+class Assignment(NamedTuple):
+    """What the driver hands to a worker; small and JSON-able, since Ray keeps it for every trial."""
+
+    fingerprint: str
+    attempt: int
+    label: str
+    folder: str
+    run: dict[str, Any]
+    tilings: list[dict[str, Any]]
+    content: str
+    channel_names: list[str]
+    cpus: int
+    gpus: float
+    #: A stopping rule decides over the trial, so it must see the epochs of earlier launches too.
+    repeat_epochs: bool = False
+    #: The trial is closed: its epochs are repeated for the stopping rule, and nothing else is done.
+    replay: bool = False
+
+
+def run_trial(assignment: Assignment, frames: Mapping[str, NDArray[Any]], send: Send) -> None:
+    """Train what is not trained, evaluate what is not evaluated.
+
+    Parameters
+    ----------
+    assignment
+        Which run, where, and under which tilings.
+    frames
+        Frames (N, C, Y, X) by content hash.
+    send
+        Takes messages for the driver.
+
+    Raises
+    ------
+    OSError
+        If the storage fails: whoever called may try again.
+    """
+    import torch
+
+    if assignment.replay:
+        _repeat_epochs(assignment, send)
+        send({"kind": "replayed"})
+        return
+    torch.set_num_threads(assignment.cpus)
+    attempt = begin_attempt(Path(assignment.folder), assignment.attempt)
+    send({"kind": "started", "host": platform.node(), "process": os.getpid()})
+    try:
+        if assignment.repeat_epochs:
+            _repeat_epochs(assignment, send)
+        with system_samples(Path(assignment.folder), _device(assignment)):
+            _train_and_evaluate(validate(assignment.run), assignment, attempt, frames[assignment.content], send)
+    except (OSError, AttemptSuperseded):
+        raise
+    except Exception as error:
+        # Repeating would end the same way, so Ray must not see an exception and retry.
+        write_error(Path(assignment.folder), traceback.format_exc())
+        send({"kind": "failed", "reason": f"{failure_kind(error)}: {error}"})
+        if isinstance(error, torch.OutOfMemoryError):
+            torch.cuda.empty_cache()
+
+
+def failure_kind(error: Exception) -> str:
+    """Return why a trial failed, in a word: diverged, memory, user or error."""
+    import torch
+
+    from usplit_core.training import TrainingDiverged
+
+    if isinstance(error, TrainingDiverged):
+        return "diverged"
+    if isinstance(error, UserError):
+        return "user"
+    # On a CPU, torch says in the text of a RuntimeError that memory is short.
+    short = isinstance(error, RuntimeError) and ("allocate memory" in str(error) or "out of memory" in str(error))
+    return "memory" if short or isinstance(error, (torch.OutOfMemoryError, MemoryError)) else "error"
+
+
+def _repeat_epochs(assignment: Assignment, send: Send) -> None:
+    """Report the epochs of earlier launches once more."""
+    from usplit_core.training import read_history
+
+    for report in read_history(Path(assignment.folder)):
+        send({**_epoch_message(report.epoch, report.epochs, report.metrics), "steps": 0})
+
+
+def _epoch_message(epoch: int, epochs: int, metrics: dict[str, float]) -> Message:
+    return {"kind": "epoch", "epoch": epoch, "epochs": epochs, "metrics": metrics, "monitor": metrics[MONITOR.key]}
+
+
+def _train_and_evaluate(run: RunConfig, assignment: Assignment, attempt: str, pixels: NDArray[Any], send: Send) -> None:
+    from usplit_core.data.mixing import fit_statistics
+    from usplit_core.data.sampling import steps_of_epoch
+    from usplit_core.data.splits import Parts, split
+    from usplit_core.inference.evaluation import Evaluation, evaluate
+    from usplit_core.training import EpochReport, fit
+
+    folder = Path(assignment.folder)
+    parts: Parts = split(pixels, run.data)
+    write_record(folder, _record(assignment, attempt, parts.record))
+    steps, device = steps_of_epoch(parts.train.shape, run), _device(assignment)
+
+    def report(epoch: EpochReport) -> None:
+        send({**_epoch_message(epoch.epoch, epoch.epochs, epoch.metrics), "steps": steps})
+
+    def keep(evaluation: Evaluation) -> None:
+        check_attempt(folder, attempt)
+        key = evaluation_key(evaluation.tiling)
+        scores = {"tiling": evaluation.tiling.model_dump(), "metrics": evaluation.metrics, "frames": evaluation.frames}
+        write_evaluation(folder, key, scores, {**evaluation.sample, "channels": np.array(assignment.channel_names)})
+        send({"kind": "evaluation", "key": key, "metrics": evaluation.metrics})
+
+    fitted = fit(
+        run,
+        parts,
+        statistics=fit_statistics(parts.train, run.data),
+        channel_names=tuple(assignment.channel_names),
+        folder=folder,
+        report=report,
+        device=device,
+        may_write=lambda: check_attempt(folder, attempt),
+    )
+    result = {"stopped": fitted.stopped, "best_epoch": fitted.best_epoch, "best_metrics": fitted.best_metrics}
+    write_result(folder, {**result, "cost": fitted.cost})
+    tilings = [TilingConfig.model_validate(tiling) for tiling in assignment.tilings]
+    missing = [tiling for tiling in tilings if read_evaluation(folder, evaluation_key(tiling)) is None]
+    if missing:
+        evaluate(fitted.model, parts, missing, device=device, on_done=keep)
+    send({"kind": "finished", "stopped": fitted.stopped, "best_epoch": fitted.best_epoch})
+
+
+def _device(assignment: Assignment) -> str:
+    return "cuda" if assignment.gpus else "cpu"
+
+
+def _record(assignment: Assignment, attempt: str, split_record: dict[str, Any]) -> dict[str, Any]:
+    import torch
+
+    return {
+        "fingerprint": assignment.fingerprint,
+        "label": assignment.label,
+        "attempt": attempt,
+        "run": assignment.run,
+        "data": {"content": assignment.content, "channels": assignment.channel_names, "split": split_record},
+        "versions": {
+            "usplit": __version__,
+            "numerics": NUMERICS_VERSION,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+        },
+        "host": platform.node(),
+        "device": torch.cuda.get_device_name() if assignment.gpus else platform.machine(),
+        "threads": assignment.cpus,
+        "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+
+
+def trainable(config: dict[str, Any], frames: Mapping[str, NDArray[Any]]) -> None:
+    """Run one trial under Ray Tune; `config` holds an `Assignment` as JSON text."""
+    from ray import tune
+
+    assignment = Assignment(**json.loads(config["assignment"]))
+    run_trial(assignment, frames, lambda message: tune.report({**message, "fingerprint": assignment.fingerprint}))

@@ -1,0 +1,162 @@
+"""The images of a study: known by the hash of their pixels, read once, and only where pixels are needed.
+
+The hash of a file is remembered in the user's cache, under all that shows that the file is still the same one:
+its place, size, inode and times. A study that has been planned or run before reads no images to be recognised.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from study.planning.cache import Key, recall, remember, user_cache
+from usplit_core import __version__
+from usplit_core.config import DataConfig, RunConfig
+from usplit_core.data.content import CONTENT_VERSION, content_hash
+from usplit_core.data.frames import SYNTHETIC_PREFIX, Frames, read_frames
+from usplit_core.data.locate import locate
+from usplit_core.errors import DataError
+
+#: What decides which pixels are read: path, axes, channels.
+DataKey = tuple[object, ...]
+
+#: A file that was written a moment ago may be written again without a change of its times.
+_SETTLED_SECONDS = 2.0
+
+
+class Outline(NamedTuple):
+    """What is known of frames without their pixels."""
+
+    content: str
+    shape: tuple[int, int, int, int]  # (N, C, Y, X)
+    dtype: str
+    channel_names: tuple[str, ...]
+
+
+class Dataset:
+    """Frames that are read when they are first asked for, and what is known of them before."""
+
+    def __init__(self, outline: Outline, read: Callable[[], Frames]) -> None:
+        self.outline = outline
+        self._read = read
+        self._frames: Frames | None = None
+
+    @property
+    def content(self) -> str:
+        """The hash of the pixels."""
+        return self.outline.content
+
+    @property
+    def channel_names(self) -> tuple[str, ...]:
+        """The names of the structure channels."""
+        return self.outline.channel_names
+
+    @property
+    def frames(self) -> Frames:
+        """The frames.
+
+        Raises
+        ------
+        DataError
+            If they cannot be read, or are no longer what they were.
+        """
+        if self._frames is None:
+            self._frames = self._read()
+        return self._frames
+
+
+def data_key(data: DataConfig) -> DataKey:
+    """Return what decides which pixels a data section names."""
+    return (data.path, data.axes, data.channels)
+
+
+def read_datasets(runs: Iterable[RunConfig]) -> dict[DataKey, Dataset]:
+    """Return the images of all runs, each set of channels once; read only where their content is not known yet.
+
+    Raises
+    ------
+    DataError
+        If a file cannot be read or used.
+    """
+    datasets: dict[DataKey, Dataset] = {}
+    for run in runs:
+        key = data_key(run.data)
+        if key not in datasets:
+            datasets[key] = _dataset(run.data)
+    return datasets
+
+
+def _dataset(data: DataConfig) -> Dataset:
+    identity = _identity(data)
+    outline = _recall(identity)
+    if outline is not None:
+        return Dataset(outline, lambda: _read_again(data, identity))
+    frames = _read(data)
+    outline = Outline(content_hash(frames.pixels), _shape(frames), frames.pixels.dtype.str, tuple(frames.channel_names))
+    if _identity(data) == identity and _settled(identity):
+        remember(_folder(), identity, outline._asdict())
+    return Dataset(outline, lambda: frames)
+
+
+def _read(data: DataConfig) -> Frames:
+    return read_frames(data.path, axes=data.axes, channels=data.channels)
+
+
+def _read_again(data: DataConfig, identity: Key) -> Frames:
+    frames = _read(data)
+    if _identity(data) != identity:
+        raise DataError(
+            f"data.path = {data.path!r} has changed since the study was checked: start it again, "
+            "and leave the images alone while it starts"
+        )
+    return frames
+
+
+def _shape(frames: Frames) -> tuple[int, int, int, int]:
+    count, channels, height, width = frames.pixels.shape
+    return count, channels, height, width
+
+
+def _folder() -> Path:
+    return user_cache() / "content"
+
+
+def _recall(identity: Key) -> Outline | None:
+    found = recall(_folder(), identity)
+    try:
+        outline = Outline(**found)  # type: ignore[arg-type] # whatever the file holds is checked here
+        count, channels, height, width = map(int, outline.shape)
+        return Outline(
+            str(outline.content), (count, channels, height, width), str(outline.dtype), tuple(outline.channel_names)
+        )
+    except (TypeError, ValueError):
+        return None
+
+
+def _identity(data: DataConfig) -> Key:
+    """Return what says that files are the same ones, without reading them; JSON-able."""
+    names = (data.path,) if isinstance(data.path, str) else data.path
+    return {
+        "files": [entry for name in names for entry in _files(name)],
+        "axes": data.axes,
+        "channels": list(data.channels),
+        "version": [__version__, CONTENT_VERSION],
+    }
+
+
+def _files(name: str) -> list[list[Any]]:
+    if name.startswith(SYNTHETIC_PREFIX):
+        return [[name]]
+    path = locate(name).resolve()
+    files = sorted(entry for entry in path.rglob("*") if entry.is_file()) if path.is_dir() else [path]
+    return [[str(path), path.is_dir()], *(_stamp(file) for file in files)]
+
+
+def _stamp(file: Path) -> list[Any]:
+    found = file.stat()
+    return [str(file), found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
+
+
+def _settled(identity: Key) -> bool:
+    times = [max(entry[2:4]) for entry in identity["files"] if len(entry) > 2]
+    return not times or time.time_ns() - max(times) > _SETTLED_SECONDS * 1e9

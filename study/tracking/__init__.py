@@ -1,0 +1,1 @@
+"""The only writer of MLflow: what of a study is shown, and when it is sent."""

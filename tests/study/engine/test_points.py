@@ -1,0 +1,126 @@
+"""The points of a search close when all their seeds have, with the mean over seeds, and survive their driver."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from study.engine import points as module
+from study.engine.ledger import Ledger
+from study.engine.points import Points
+from study.engine.sources import PastPoint, Point, PointState
+from study.planning.design import PlannedTrial, plan_trials
+from study.spec import Study
+from tests.study.test_spec import make_study
+
+STUDY = make_study(train={}, replicates=2, objective="validation/psnr_db")
+
+
+class Told(NamedTuple):
+    number: int
+    values: tuple[float, ...] | None
+    state: PointState
+
+
+class Listed:
+    """A source that draws what it is given."""
+
+    def __init__(self, points: list[Point]) -> None:
+        self.points, self.told = points, list[Told]()
+
+    def next_point(self) -> Point | None:
+        return self.points.pop(0) if self.points else None
+
+    def tell(self, number: int, values: tuple[float, ...] | None, state: PointState) -> None:
+        self.told.append(Told(number, values, state))
+
+
+def expand(point: Point) -> list[PlannedTrial]:
+    study = make_study(train={}, replicates=2, base={**STUDY.base, **point.settings})
+    return plan_trials(study, lambda data: "content")
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    with Ledger.open(tmp_path / "ledger.sqlite") as opened:
+        opened.register(STUDY, [])
+        yield opened
+
+
+@pytest.fixture
+def psnr(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
+    """Return the best validation PSNR by fingerprint; what is missing was never reported."""
+    values: dict[str, float] = {}
+
+    def read(last: Path) -> dict[str, float]:
+        name = last.parent.name
+        return {"validation/psnr_db": values[name]} if name in values else {}
+
+    monkeypatch.setattr(module, "read_best_metrics", read)
+    return values
+
+
+def drawn(study: Study, ledger: Ledger, source: Listed) -> tuple[Points, list[PlannedTrial]]:
+    points = Points(study, source, ledger, expand)
+    trials = points.draw()
+    assert trials is not None
+    ledger.append(study, trials)
+    return points, trials
+
+
+def test_a_point_is_told_once_all_seeds_are_closed(ledger: Ledger, psnr: dict[str, float]) -> None:
+    source = Listed([Point(0, {"model.lc_depth": 2})])
+    points, (first, second) = drawn(STUDY, ledger, source)
+    psnr |= {first.fingerprint: 20.0, second.fingerprint: 24.0}
+    points.close_trial(first.fingerprint, "finished", Path)
+    assert source.told == []
+    points.close_trial(second.fingerprint, "finished", Path)
+    assert source.told == [Told(0, (22.0,), "finished")]
+    assert ledger.points(STUDY.name) == ([PastPoint(0, {"model.lc_depth": 2}, "finished", (22.0,))], [])
+    assert points.draw() is None
+
+
+@pytest.mark.parametrize(
+    ("states", "state", "values"),
+    [
+        (("finished", "pruned"), "pruned", (22.0,)),
+        (("pruned", "failed"), "failed", None),
+        (("failed", "finished"), "failed", None),
+    ],
+)
+def test_a_point_is_as_good_as_its_worst_seed(
+    states: tuple[PointState, PointState],
+    state: PointState,
+    values: tuple[float, ...] | None,
+    ledger: Ledger,
+    psnr: dict[str, float],
+) -> None:
+    source = Listed([Point(0, {"model.lc_depth": 2})])
+    points, trials = drawn(STUDY, ledger, source)
+    for trial, ended, value in zip(trials, states, (20.0, 24.0), strict=True):
+        psnr[trial.fingerprint] = value
+        points.close_trial(trial.fingerprint, ended, Path)
+    assert source.told == [Told(0, values, state)]
+
+
+def test_a_trial_without_the_objective_fails_its_point(ledger: Ledger, psnr: dict[str, float]) -> None:
+    source = Listed([Point(0, {"model.lc_depth": 2})])
+    points, trials = drawn(STUDY, ledger, source)
+    for trial in trials:
+        points.close_trial(trial.fingerprint, "finished", Path)
+    assert source.told == [Told(0, None, "failed")]
+
+
+def test_a_point_left_open_is_taken_up_by_the_next_launch(ledger: Ledger, psnr: dict[str, float]) -> None:
+    point = Point(0, {"model.lc_depth": 2, "train.learning_rate": 0.5})
+    drawn(STUDY, ledger, Listed([point]))
+    past, still_open = ledger.points(STUDY.name)
+    assert (past, still_open) == ([], [point])
+
+    source = Listed([])
+    points = Points(STUDY, source, ledger, expand)
+    for trial in points.resume(still_open):
+        psnr[trial.fingerprint] = 21.0
+        points.close_trial(trial.fingerprint, "finished", Path)
+    assert source.told == [Told(0, (21.0,), "finished")]

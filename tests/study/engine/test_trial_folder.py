@@ -1,0 +1,44 @@
+"""What a trial has computed is complete or not there, and only one attempt writes it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from study.engine.trial_folder import (
+    AttemptSuperseded,
+    begin_attempt,
+    check_attempt,
+    clear,
+    evaluation_folder,
+    read_evaluation,
+    read_result,
+    write_evaluation,
+    write_result,
+)
+
+
+def test_the_newest_attempt_is_the_only_one_that_may_write(tmp_path: Path) -> None:
+    old = begin_attempt(tmp_path, 1)
+    check_attempt(tmp_path, old)
+    new = begin_attempt(tmp_path, 1)
+    check_attempt(tmp_path, new)
+    with pytest.raises(AttemptSuperseded):
+        check_attempt(tmp_path, old)
+
+
+def test_an_evaluation_comes_back_as_written(tmp_path: Path) -> None:
+    assert read_evaluation(tmp_path, "inner-16px-1") is None
+    write_evaluation(tmp_path, "inner-16px-1", {"metrics": {"test/ssim": 0.5}}, {"input": np.ones((2, 3))})
+    assert read_evaluation(tmp_path, "inner-16px-1") == {"metrics": {"test/ssim": 0.5}}
+    with np.load(evaluation_folder(tmp_path, "inner-16px-1") / "sample.npz") as sample:
+        assert sample["input"].shape == (2, 3)
+    assert not list(tmp_path.rglob(".*"))
+
+
+def test_a_cleared_folder_holds_no_results(tmp_path: Path) -> None:
+    write_result(tmp_path, {"stopped": "finished"})
+    write_evaluation(tmp_path, "inner-16px-1", {}, {})
+    clear(tmp_path)
+    assert read_result(tmp_path) is None
+    assert read_evaluation(tmp_path, "inner-16px-1") is None

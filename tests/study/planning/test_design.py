@@ -1,0 +1,74 @@
+"""From the points of a study to its trials."""
+
+import time
+
+from study.planning.design import label, plan_trials, trials_of_point
+from study.spec import Choice, Constraint, Grid, LogUniform, Only, Search, train_points, train_runs
+from tests.study.studies import make_study
+
+
+def test_three_factors_make_twelve_trainings_and_seventy_two_evaluations() -> None:
+    study = make_study(
+        train={"model.lc_depth": Grid(0, 2, 4), "data.augment": Grid(False, True)},
+        evaluate={"tiling.mode": Grid("inner", "outer"), "tiling.padding_px": Grid(8, 16, 24)},
+        replicates=2,
+    )
+    trials = plan_trials(study, lambda data: "content")
+    assert len({trial.fingerprint for trial in trials}) == 12
+    assert len({trial.cell for trial in trials}) == 6
+    assert sum(len(trial.tilings) for trial in trials) == 72
+
+
+def test_a_point_has_a_trial_for_each_seed_and_one_cell() -> None:
+    study = make_study(train={"model.lc_depth": Grid(0, 2)}, replicates=(3, 5))
+    trials = trials_of_point(study, {"model.lc_depth": 2}, lambda data: "content")
+    assert [trial.run.train.seed for trial in trials] == [3, 5]
+    assert len({trial.cell for trial in trials}) == 1
+    assert len({trial.fingerprint for trial in trials}) == 2
+    assert trials == plan_trials(study, lambda data: "content")[2:]
+
+
+def test_the_order_of_the_data_is_that_of_the_seed_under_every_level() -> None:
+    runs = list(train_runs(make_study(train={"model.lc_depth": Grid(0, 2)}, replicates=2)))
+    assert [run.train.data_order_seed for run in runs] == [0, 1, 0, 1]
+
+
+def test_a_search_plans_nothing_before_it_draws() -> None:
+    study = make_study(
+        train={"train.learning_rate": LogUniform(1e-4, 1e-2), "model.depth": Choice(4, 5)},
+        design=Search(trials=10),
+        objective="validation/psnr_db",
+    )
+    assert plan_trials(study, lambda data: "content") == []
+    assert list(train_points(study)) == []
+    runs = list(train_runs(study))
+    assert len(runs) == 32
+    assert len({label(study, run) for run in runs}) == 32
+
+
+def test_points_that_differ_in_nothing_that_counts_are_one_trial() -> None:
+    """The KL weight is no setting of an HAE."""
+    train = {"model.architecture": Grid("hvae", "hae"), "objective.kl_weight": Grid(0.5, 1.0, 2.0)}
+    assert len(plan_trials(make_study(train=train), lambda data: "content")) == 4
+
+
+def test_a_thousand_combinations_are_planned_in_seconds() -> None:
+    study = make_study(
+        train={
+            "model.lc_depth": Grid(0, 1, 2, 3, 4),
+            "train.learning_rate": Grid(*(1e-3 / (1 + index) for index in range(10))),
+            "model.dropout": Grid(0.0, 0.1, 0.2, 0.3),
+            "train.batch_size": Grid(8, 16, 32, 64, 128),
+            "objective.free_bits": Grid(0.0, 1.0),
+        },
+        evaluate={"tiling.mode": Grid("inner", "outer"), "tiling.padding_px": Grid(8, 16, 24)},
+        conditions=(Only("objective.free_bits", where={"model.lc_depth": 4}),),
+        constraints=(
+            Constraint(names=("train.batch_size",), allows=lambda size: size < 128, reason="beyond memory"),
+            Constraint(names=("tiling.mode", "model.depth"), allows=lambda mode, depth: True, reason="never"),
+        ),
+    )
+    started = time.process_time()
+    trials = plan_trials(study, lambda data: "content")
+    assert time.process_time() - started < 5
+    assert len(trials) == (4 + 2) * 10 * 4 * 4
