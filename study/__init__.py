@@ -64,5 +64,7 @@ def run(
     prepared, places = prepare(study), open_store(Path(store))
     if address is None:
         foresee(prepared, places)
-    outcome = run_study(prepared, places, console=Console(quiet=quiet), address=address, fresh=fresh)
+    # Jupyter shows an empty output even of a console that is quiet.
+    console = Console(quiet=quiet, force_jupyter=False if quiet else None)
+    outcome = run_study(prepared, places, console=console, address=address, fresh=fresh)
     return result_of(study, places, outcome.trials, outcome)

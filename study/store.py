@@ -5,6 +5,7 @@ import urllib.parse
 from pathlib import Path
 from typing import NamedTuple
 
+from study.cluster.storage import refuse_object_store
 from study.errors import StoreError
 
 #: Where commands look when no ``--store`` is given.
@@ -78,8 +79,9 @@ def open_store(path: Path, tracking_uri: str | None = None) -> Store:
     Raises
     ------
     StoreError
-        If nothing can be written there.
+        If nothing can be written there, or it is no folder but an object store.
     """
+    refuse_object_store(path)
     root = path.expanduser().resolve()
     try:
         root.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -175,7 +174,7 @@ def _compute(
         driver.show_trials = board.add
         with shown(board, console, folder / "log.jsonl") as driver.show:
             try:
-                _run_on_ray(prepared, driver, folder, address)
+                _run_on_ray(prepared, driver, store, address)
             except KeyboardInterrupt:
                 interrupted = True
     return driver, driver.settle() or interrupted
@@ -202,16 +201,19 @@ def _search(prepared: PreparedStudy, ledger: Ledger, *, fresh: bool) -> tuple["P
     return points, trials
 
 
-def _run_on_ray(prepared: PreparedStudy, driver: "Driver", folder: Path, address: str | None) -> None:
-    from study.cluster import connected
+def _run_on_ray(prepared: PreparedStudy, driver: "Driver", store: Store, address: str | None) -> None:
+    from study.cluster.connection import connected
+    from study.cluster.nodes import check_nodes
     from study.engine.execution import execute
     from study.engine.slots import Slots
 
     study, datasets = prepared.study, prepared.datasets
     frames = {dataset.content: dataset.frames.pixels for dataset in datasets.values()}
     with connected(address, shared_bytes=sum(pixels.nbytes for pixels in frames.values())):
+        if address is not None:
+            check_nodes(store.root)
         driver.connect(datasets, Slots(study.resources, lambda run: _device_bytes(run, datasets)))
-        execute(driver, frames, folder=folder, scheduler=_scheduler(prepared))
+        execute(driver, frames, folder=store.study_folder(study.name), scheduler=_scheduler(prepared))
 
 
 def _device_bytes(run: RunConfig, datasets: Mapping[DataKey, Dataset]) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from study.cluster import gpus_per_trial
+from study.cluster.connection import gpus_per_trial
 from study.spec import Resources
 from usplit_core.config import RunConfig
 from usplit_core.cost import training_bytes

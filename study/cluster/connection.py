@@ -1,0 +1,127 @@
+"""Ray on this machine or at an address, and what it offers."""
+
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from study.errors import ResourceError
+from study.spec import Resources
+
+_ANSWER_S = 5.0
+
+
+@contextmanager
+def connected(address: str | None, *, shared_bytes: int) -> Iterator[None]:
+    """Connect to Ray for the time of a block; without an address, start it on this machine and stop it after.
+
+    Parameters
+    ----------
+    address
+        ``HOST:PORT`` or ``auto`` for a running cluster; None for this machine alone.
+    shared_bytes
+        Size of the frames that all workers share; a local object store is made large enough for them.
+
+    Raises
+    ------
+    ResourceError
+        If nothing answers at `address`, or what answers does not let this process in.
+    """
+    import ray
+
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
+    if address is None:
+        store_bytes = 2 * shared_bytes + 256 * 1024**2
+        ray.init(address="local", include_dashboard=False, object_store_memory=store_bytes, **quiet)
+    else:
+        _check_address(address)
+        _use_token()
+        try:
+            ray.init(address=address, **quiet)
+        except (ConnectionError, ValueError, RuntimeError, ray.exceptions.AuthenticationError) as error:
+            raise ResourceError(_refusal(address, error)) from None
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _check_address(address: str) -> None:
+    """Refuse an address where nothing listens: Ray would wait there for many minutes without a word."""
+    if address == "auto":
+        return
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        raise ResourceError(f"--address {address}: give HOST:PORT, as `ray start --head` printed it, or auto")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_S).close()
+    except OSError as error:
+        raise ResourceError(
+            f"--address {address}: nothing listens there ({error}): start Ray with "
+            f"`ray start --head --port={port}` on that host, or leave --address out to use this machine"
+        ) from None
+
+
+def token_place() -> str:
+    """Return where Ray's token of this user comes from, empty if there is none."""
+    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        if os.environ.get(name):
+            return name
+    path = Path.home() / ".ray" / "auth_token"
+    return str(path) if path.exists() else ""
+
+
+def _use_token() -> None:
+    """Show the token where there is one, unless the user decides otherwise.
+
+    Ray 2.60 asks for it at a head that was started beside one, but shows it only where RAY_AUTH_MODE
+    says so. Nodes without token are refused by `study.cluster.nodes`.
+    """
+    if "RAY_AUTH_MODE" in os.environ or not token_place():
+        return
+    from ray._raylet import Config  # type: ignore[attr-defined] # Ray's stub lacks it
+
+    os.environ["RAY_AUTH_MODE"] = "token"
+    # Ray reads its environment once, when it is imported.
+    Config.initialize("")
+
+
+def _refusal(address: str, error: Exception) -> str:
+    """Return why Ray did not let this process in, and what to do."""
+    first = str(error).strip().partition("\n")[0]
+    if "ersion mismatch" in str(error):
+        return f"--address {address}: the cluster runs other versions ({' '.join(str(error).split())})"
+    if address == "auto":
+        return f"--address auto: no Ray cluster runs on this machine ({first}): give HOST:PORT, or run `ray start` here"
+    place = token_place() or "none"
+    mode = os.environ.get("RAY_AUTH_MODE", "not set")
+    return (
+        f"--address {address}: something listens there, but does not let this command in ({first}). The usual reason "
+        f"is Ray's token (RAY_AUTH_MODE here: {mode}; token: {place}): copy ~/.ray/auth_token of the head to this "
+        "machine and to every node, and set RAY_AUTH_MODE=token on all of them, see docs/security.md"
+    )
+
+
+def gpus_per_trial(resources: Resources) -> float:
+    """Return how many GPUs each trial gets on the connected cluster.
+
+    Raises
+    ------
+    ResourceError
+        If no node has what a trial asks for; Ray would wait for such a node without a word.
+    """
+    import ray
+
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call] # Ray's gap
+    gpus = resources.gpus
+    if gpus is None:
+        gpus = 1.0 if any(node.get("GPU", 0) for node in nodes) else 0.0
+    if not any(node.get("CPU", 0) >= resources.cpus and node.get("GPU", 0) >= gpus for node in nodes):
+        largest = ", ".join(f"{node.get('CPU', 0):g} CPUs and {node.get('GPU', 0):g} GPUs" for node in nodes)
+        raise ResourceError(
+            f"a trial asks for {resources.cpus} CPUs and {gpus:g} GPUs, but the nodes have {largest}: lower resources"
+        )
+    return gpus
