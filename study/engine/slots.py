@@ -31,6 +31,7 @@ class Slots:
         self._data_bytes = data_bytes
         self._has_gpus = gpus_per_trial(resources) > 0
         self._gpu_bytes = smallest_gpu_bytes() if self._has_gpus and resources.gpus is None else None
+        self._usual_gpus = 1.0 if self._has_gpus else 0.0
 
     def request(self, run: RunConfig, *, alone: bool) -> tuple[int, float]:
         """Return the CPUs and GPUs of a trial.
@@ -44,6 +45,7 @@ class Slots:
         """
         cpus, gpus = self._resources.cpus, self._gpus(run)
         if not alone:
+            self._usual_gpus = gpus
             return cpus, gpus
         return (cpus, max(1.0, gpus)) if self._has_gpus else (self._largest_node_cpus(), 0.0)
 
@@ -57,14 +59,12 @@ class Slots:
         return gpu_part(training_bytes(run) + self._data_bytes(run) + _CONTEXT_BYTES, self._gpu_bytes)
 
     def count(self) -> int:
-        """Return how many trials the cluster runs at a time, by the CPUs and GPUs of a usual one."""
-        total = _nodes()
-        gpus = self._resources.gpus if self._resources.gpus is not None else (1.0 if self._has_gpus else 0.0)
-        by_node = (
-            min(int(node.get("CPU", 0) // self._resources.cpus), int(node.get("GPU", 0) / gpus) if gpus else 10**6)
-            for node in total
-        )
-        return max(1, sum(by_node))
+        """Return how many trials the cluster runs at a time, by the CPUs and GPUs of the last one."""
+        return max(1, sum(self._fitting(node) for node in _nodes()))
+
+    def _fitting(self, node: dict[str, float]) -> int:
+        by_cpus = int(node.get("CPU", 0) // self._resources.cpus)
+        return min(by_cpus, int(node.get("GPU", 0) / self._usual_gpus)) if self._usual_gpus else by_cpus
 
     def _largest_node_cpus(self) -> int:
         return max(self._resources.cpus, *(int(node.get("CPU", 0)) for node in _nodes()))
