@@ -36,7 +36,7 @@ def _table(statuses: list[TrialStatus], epochs: dict[str, dict[str, Any]]) -> Ta
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("trial")
     table.add_column("state")
-    for heading in ("epoch", "PSNR [dB]", "tilings"):
+    for heading in ("epoch", "PSNR (dB)", "tilings"):
         table.add_column(heading, justify="right")
     table.add_column("reason")
     for status in statuses:

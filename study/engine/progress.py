@@ -32,6 +32,7 @@ class TrialProgress:
     evaluations_planned: int = 0
     metrics: dict[str, float] = field(default_factory=dict)
     best: float | None = None
+    place: str = ""
     first_report: tuple[float, int] | None = None
 
     def seconds_left(self, now: float) -> float | None:
@@ -72,6 +73,7 @@ class Board:
         trial = self.trials[fingerprint]
         if message["kind"] == "started":
             trial.state = "starting"
+            trial.place = _place(message)
         elif message["kind"] == "epoch":
             self._update_epoch(trial, message)
         elif message["kind"] == "evaluation":
@@ -141,7 +143,7 @@ def shown(board: Board, console: Console, log: Path) -> Iterator[Callable[[str, 
 
 def _public(message: Message) -> dict[str, Any]:
     """Leave out what Tune adds to a message."""
-    names = ("kind", "epoch", "epochs", "metrics", "key", "host", "reason", "stopped", "best_epoch")
+    names = ("kind", "epoch", "epochs", "metrics", "key", "host", "cpus", "gpus", "reason", "stopped", "best_epoch")
     return {name: message[name] for name in names if name in message}
 
 
@@ -149,13 +151,15 @@ def _table(board: Board) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("trial", "state"):
         table.add_column(heading, no_wrap=True)
-    for heading in ("epoch", "loss", "PSNR [dB]", "best [dB]", "tilings", "left"):
+    table.add_column("on", no_wrap=True)
+    for heading in ("epoch", "loss", "PSNR (dB)", "best (dB)", "tilings", "left"):
         table.add_column(heading, justify="right", no_wrap=True)
     now = time.monotonic()
     for trial in board.trials.values():
         table.add_row(
             trial.label,
             _COLOURS.get(trial.state, trial.state),
+            trial.place if trial.state in _RUNNING else "",
             f"{trial.epoch}/{trial.epochs}" if trial.epoch else "",
             _number(trial.metrics.get(_LOSS), 3),
             _number(trial.metrics.get(MONITOR.key), 2),
@@ -177,6 +181,16 @@ _COLOURS = {
     "evaluating": "[cyan]evaluating[/]",
     "pending": "[dim]pending[/]",
 }
+
+
+#: States in which a trial occupies something.
+_RUNNING = ("starting", "training", "evaluating")
+
+
+def _place(message: Message) -> str:
+    """Return where a trial runs and what it occupies, such as ``node1: 1 CPU, 0.25 GPU``."""
+    gpus = f", {message['gpus']:g} GPU" if message.get("gpus") else ""
+    return f"{message['host']}: {message.get('cpus', 1)} CPU{gpus}"
 
 
 def _worth_a_line(message: Message) -> bool:

@@ -83,7 +83,8 @@ def run_trial(assignment: Assignment, frames: Mapping[str, NDArray[Any]], send: 
         return
     torch.set_num_threads(assignment.cpus)
     attempt = begin_attempt(Path(assignment.folder), assignment.attempt)
-    send({"kind": "started", "host": platform.node(), "process": os.getpid()})
+    place = {"host": platform.node(), "process": os.getpid(), "cpus": assignment.cpus, "gpus": assignment.gpus}
+    send({"kind": "started", **place})
     try:
         if assignment.repeat_epochs:
             _repeat_epochs(assignment, send)
