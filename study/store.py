@@ -79,7 +79,8 @@ def open_store(path: Path, tracking_uri: str | None = None) -> Store:
     Raises
     ------
     StoreError
-        If nothing can be written there, or it is no folder but an object store.
+        If nothing can be written there, it is an object store and no folder, or the address of the
+        tracking server holds a password.
     """
     refuse_object_store(path)
     root = path.expanduser().resolve()
@@ -95,8 +96,12 @@ def open_store(path: Path, tracking_uri: str | None = None) -> Store:
 
 
 def _remember_server(root: Path, uri: str) -> None:
-    # The address may hold a password: nobody else shall read it.
-    (root / _SERVER).touch(mode=0o600)
+    shown = without_password(uri)
+    if shown != uri:
+        raise StoreError(
+            f"the tracking server {shown} is named with a password, which would be written down: name it without, "
+            "and set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD in the environment"
+        )
     (root / _SERVER).write_text(uri, encoding="utf-8")
 
 

@@ -14,7 +14,7 @@ from study.cluster.findings import Finding, free_space
 from study.cluster.nodes import versions
 from study.engine.ledger_file import check_version, open_to_read, running_study
 from study.errors import StoreError
-from study.store import Store, existing_store
+from study.store import Store, existing_store, without_password
 
 _GIBIBYTE = 1024**3
 _MUCH_LEFT_BYTES = 2 * _GIBIBYTE
@@ -174,10 +174,3 @@ def _tracking(store: Store) -> Finding:
     except OSError as error:
         seen = f"{place} does not answer ({getattr(error, 'reason', error)})"
         return Finding("warning", "tracking", seen, "start it; studies run without it and send what it missed later")
-
-
-def without_password(address: str) -> str:
-    """Return an address without the user and password that it may hold."""
-    scheme, separator, rest = address.partition("://")
-    host, slash, path = rest.partition("/")
-    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}" if separator else address

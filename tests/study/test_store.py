@@ -1,4 +1,3 @@
-import stat
 from pathlib import Path
 
 import pytest
@@ -13,14 +12,19 @@ def test_a_store_keeps_its_notebook_itself_unless_a_server_is_named(tmp_path: Pa
 
 
 def test_a_store_remembers_its_tracking_server_for_later_commands(tmp_path: Path) -> None:
-    opened = open_store(tmp_path, "http://user:secret@tracking.example.org:5000")
-    assert opened.tracking_uri == "http://user:secret@tracking.example.org:5000"
+    opened = open_store(tmp_path, "http://tracking.example.org:5000")
+    assert opened.tracking_uri == "http://tracking.example.org:5000"
     assert open_store(tmp_path) == opened
     opened.ledger.touch()
     assert existing_store(tmp_path) == opened
-    remembered = next(path for path in tmp_path.iterdir() if path.name == "tracking_uri")
-    assert stat.S_IMODE(remembered.stat().st_mode) == 0o600
     assert open_store(tmp_path, "http://other.example.org").server == "http://other.example.org"
+
+
+def test_a_password_is_not_written_down(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="MLFLOW_TRACKING_PASSWORD") as refused:
+        open_store(tmp_path, "https://me:p4ss@example.org")
+    assert "p4ss" not in str(refused.value)
+    assert not any("p4ss" in path.read_text() for path in tmp_path.rglob("*") if path.is_file())
 
 
 def test_an_address_is_shown_without_its_password() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from study.cluster import connection, doctor
-from study.cluster.doctor import examine_machine, examine_store, file_system, without_password
+from study.cluster.doctor import examine_machine, examine_store, file_system
 from study.cluster.findings import Finding
 from study.commands.doctor import doctor_command
 from study.engine.ledger_file import SCHEMA_VERSION, open_as_writer
@@ -137,12 +137,6 @@ def test_a_tracking_server_is_asked(server: str, tmp_path: Path, monkeypatch: py
 
 def test_a_tracking_server_that_is_away_is_no_problem(tmp_path: Path) -> None:
     assert doctor._tracking(Store(tmp_path, "http://127.0.0.1:1")).level == "warning"
-
-
-def test_passwords_are_not_shown() -> None:
-    assert without_password("https://me:secret@example.org/mlflow") == "https://example.org/mlflow"
-    assert without_password("postgresql://me:p@ss@host/db") == "postgresql://host/db"
-    assert without_password("sqlite:///a/b.db") == "sqlite:///a/b.db"
 
 
 def test_the_command_ends_with_2_where_nothing_answers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
