@@ -56,10 +56,13 @@ def test_levels_seeds_and_tilings_are_counted_and_a_tiling_costs_no_training(ima
     assert (second.trained, second.evaluated) == (0, 24)
 
     overlapping = replace(
-        asked, name="other", train={"model.lc_depth": Grid(0), "model.filters": Grid(4, 8)}, evaluate={}
+        asked,
+        name="other",
+        train={"model.lc_depth": Grid(0), "model.filters": Grid(4, 8)},
+        evaluate={"tiling.padding_px": Grid(2)},
     )
     third = run(overlapping, tmp_path)
-    assert third.trained == 2
+    assert (third.trained, third.evaluated) == (2, 2)
     assert len(third.trials) == 4
 
 
