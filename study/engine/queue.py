@@ -33,7 +33,7 @@ class Queue:
     trials, statuses
         The trials of the study and what the ledger knows of them, in one order.
     replay_closed
-        Whether a stopping rule must see the closed trials again.
+        Whether a stopping rule decides, which must see the closed trials again.
     points
         The search, where the study is one.
     """
@@ -47,6 +47,10 @@ class Queue:
         points: Points | None = None,
     ) -> None:
         both = list(zip(trials, statuses, strict=True))
+        if replay_closed:
+            # A rule compares a trial with those before it: in the order of a grid, where each may be better
+            # than the last, it would stop none. Fingerprints are hashes, so their order is as good as drawn.
+            both.sort(key=lambda pair: pair[0].fingerprint)
         self._open = deque(trial for trial, status in both if status.is_open)
         closed = (trial for trial, status in both if status.state in ("finished", "pruned") and not status.is_open)
         self._replays = deque(closed if replay_closed else ())

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from study.engine.driver import Driver
-from study.engine.ledger import Ledger
+from study.engine.ledger import Ledger, TrialStatus
 from study.engine.trial import Assignment
 from study.planning.datasets import data_key
 from study.planning.design import PlannedTrial, plan_trials
@@ -69,8 +69,11 @@ class Desk:
         assert assignment is not None
         return assignment
 
+    def status(self, fingerprint: str) -> TrialStatus:
+        return next(s for s in self.ledger.statuses(self.study.name) if s.fingerprint == fingerprint)
+
     def state(self, fingerprint: str) -> str:
-        return next(s.state for s in self.ledger.statuses(self.study.name) if s.fingerprint == fingerprint)
+        return self.status(fingerprint).state
 
 
 @pytest.fixture
@@ -148,7 +151,7 @@ def test_a_trial_that_ray_ends_within_its_training_is_pruned(tmp_path: Path, led
     assert first.repeat_epochs
     desk.driver.take(first.fingerprint, epoch(1))
     desk.driver.end(first.fingerprint, epoch(2))
-    status = desk.ledger.statuses(desk.study.name)[0]
+    status = desk.status(first.fingerprint)
     assert status.state == "pruned"
     assert "epoch 2" in status.reason
     assert not status.is_open
@@ -183,7 +186,17 @@ def test_another_study_without_a_stopping_rule_wants_a_pruned_trial_whole(tmp_pa
     first = desk.next().fingerprint
     desk.driver.end(first, epoch(2))
     whole = Desk(tmp_path, ledger, name="whole")
-    assert whole.next().fingerprint == first
+    assert first in {whole.next().fingerprint for _ in range(3)}
+
+
+def test_a_stopping_rule_gets_the_trials_in_an_order_that_no_factor_follows(tmp_path: Path, ledger: Ledger) -> None:
+    desk = Desk(
+        tmp_path, ledger, stopping=ASHA(), train={"train.learning_rate": Grid(*(1e-4 * k for k in range(1, 9)))}
+    )
+    handed_out = [desk.next().fingerprint for _ in range(8)]
+    in_order = [trial.fingerprint for trial in desk.trials]
+    assert sorted(handed_out) == sorted(in_order)
+    assert handed_out not in (in_order, in_order[::-1])
 
 
 @pytest.mark.parametrize("budget", [Budget(steps=5), Budget(device_hours=1e-9)])
