@@ -8,6 +8,7 @@ from rich.console import Console
 from study import environment
 from study.commands.spaces import study_from
 from study.engine.launch import keep_launch
+from study.engine.limits import BY_REQUEST
 from study.engine.runner import PreparedStudy, StudyOutcome, foresee, prepare, run_study
 from study.spaces import find_space
 from study.spec import Search
@@ -49,11 +50,17 @@ def run_command(
 
     outcome = run_study(prepared, places, console=console, address=address, fresh=fresh, accepted=keep)
     _say_what_was_done(console, outcome)
-    if outcome.interrupted or outcome.stop_reason:
-        why = f" ({outcome.stop_reason})" if outcome.stop_reason else ""
-        console.print(f"Stopped{why}. What has been computed is kept: the same command goes on.", soft_wrap=True)
+    if outcome.stop_reason in ("", BY_REQUEST) and outcome.interrupted:
+        console.print("Stopped. What has been computed is kept: the same command goes on.", soft_wrap=True)
         sys.exit(_INTERRUPTED)
     _show_results(console, prepared._replace(trials=outcome.trials), places, store)
+    if outcome.stop_reason:
+        console.print(
+            f"\nNot complete: {outcome.stop_reason}. What has been computed is kept, and shown above.",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
     if outcome.failed:
         sys.exit(1)
 

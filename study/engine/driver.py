@@ -1,11 +1,11 @@
 """The driver's books: every message of a worker goes into the ledger and the tracking store."""
 
-import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from study.engine.failures import FailureCount
 from study.engine.ledger import Ledger, State, TrialStatus
+from study.engine.limits import Limits
 from study.engine.points import Points
 from study.engine.queue import Queue, Request
 from study.engine.slots import Slots
@@ -17,10 +17,8 @@ from study.planning.noise_models import keep_noise_model
 from study.spec import Study
 from study.store import Store
 from study.tracking.tracker import Tracker, TrackingError
-from study.words.budget import exhausted
 
 Show = Callable[[str, Message], None]
-_BETWEEN_CHECKS_S = 1.0
 
 
 class Driver:
@@ -36,6 +34,8 @@ class Driver:
         The last error of the tracking store; what it missed is sent when the study ends.
     evaluated
         How many evaluations this launch has computed.
+    held_back
+        Which limit of the budget keeps trials from being begun; empty if none does.
     stop_reason
         Why the study is to stop before all is computed; empty while it is not.
     """
@@ -48,14 +48,13 @@ class Driver:
         self._tracker = tracker
         self._failures = FailureCount(study.failures_allowed)
         self._leased: set[str] = set()
-        self._started = self._last_check = time.monotonic()
+        self._limits = Limits(study, ledger, store)
         self._queue = Queue([], [])
-        self._used_up = ""
         self._points: Points | None = None
         self._stepped, self._trained = set[str](), set[str]()
         self.evaluated = 0
         self.tracking_problem = ""
-        self.stop_reason = ""
+        self.held_back = self.stop_reason = ""
         self.show: Show = lambda fingerprint, message: None
         self.show_trials: Callable[[Sequence[PlannedTrial]], None] = lambda trials: None
 
@@ -108,7 +107,7 @@ class Driver:
 
         A search draws a point only when a slot is free for it, so that it knows as much as it can.
         """
-        if self.stop_reason or self._budget_is_used():
+        if self.stop_reason or self._is_held_back():
             return None
         request = self._queue.next()
         while request is None:
@@ -121,11 +120,19 @@ class Driver:
             request = self._queue.next()
         return self._assign(request)
 
+    def _is_held_back(self) -> bool:
+        """Return whether nothing more is begun, although something is left: the budget is used."""
+        left = self._queue.has_open() or (self._points is not None and self._points.left > 0)
+        if not left or self._queue.has_replays():
+            return False
+        self.held_back = self._limits.used_up()
+        return bool(self.held_back)
+
     def has_work(self) -> bool:
         """Return whether anything is to be computed."""
         if self._queue.has_open():
             return True
-        drawn = None if self._budget_is_used() else self._queue.draw()
+        drawn = None if self._is_held_back() else self._queue.draw()
         if drawn is None:
             return False
         self._add(drawn)
@@ -255,25 +262,9 @@ class Driver:
             self.tracking_problem = str(error)
 
     def must_stop(self) -> bool:
-        """Return whether running trials are to be ended now; looks at request and budget once a second."""
-        now = time.monotonic()
-        if not self.stop_reason and now - self._last_check > _BETWEEN_CHECKS_S:
-            self._last_check = now
-            if self._store.stop_request(self._study.name).exists():
-                self.stop_reason = "usplit stop"
-            elif self._budget_is_used() and self._time_is_up():
-                self.stop_reason = self._used_up
+        """Return whether running trials are to be ended now."""
+        self.stop_reason = self.stop_reason or self._limits.must_end()
         return bool(self.stop_reason)
-
-    def _budget_is_used(self) -> bool:
-        spent = self._ledger.spent(self._study.name)
-        spent = spent._replace(wall_hours=(time.monotonic() - self._started) / 3600)
-        self._used_up = exhausted(self._study.budget, spent)
-        return bool(self._used_up)
-
-    def _time_is_up(self) -> bool:
-        """Return whether a limit is used that running trials go on using; the number of trainings is none."""
-        return "trainings" not in self._used_up
 
     def settle(self) -> bool:
         """Bring ledger and tracking store in line with the trial folders, and leave no run open.

@@ -32,6 +32,11 @@ class Points:
         """Take up the points that an earlier launch left open; return their trials."""
         return [trial for point in still_open for trial in self._begin(point)]
 
+    @property
+    def left(self) -> int:
+        """How many points are still to be drawn."""
+        return self._source.left
+
     def draw(self) -> list[PlannedTrial] | None:
         """Draw the next point and return its trials; None where the search has drawn all."""
         point = self._source.next_point()

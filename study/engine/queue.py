@@ -72,6 +72,10 @@ class Queue:
         """Return whether a trial waits to be computed; replays do not count."""
         return bool(self._open or self._alone)
 
+    def has_replays(self) -> bool:
+        """Return whether a closed trial waits to be replayed."""
+        return bool(self._replays)
+
     def draw(self) -> list[PlannedTrial] | None:
         """Return the trials of the next point of a search; None where there is no search or all is drawn."""
         return None if self._points is None else self._points.draw()

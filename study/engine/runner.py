@@ -142,7 +142,7 @@ def run_study(
         return StudyOutcome(
             statuses=ledger.statuses(study.name),
             interrupted=interrupted,
-            stop_reason=driver.stop_reason,
+            stop_reason=driver.stop_reason or driver.held_back,
             trained=driver.trained,
             evaluated=driver.evaluated,
             seconds=time.monotonic() - started,

@@ -94,6 +94,11 @@ class SearchSource:
         for unanswered in still_open:
             self._reopen(unanswered)
 
+    @property
+    def left(self) -> int:
+        """How many points are still to be drawn."""
+        return max(0, self._design.trials - self._drawn)
+
     def next_point(self) -> Point | None:
         """Draw a point that was not drawn before; None where as many as the design asks for have been.
 
@@ -102,7 +107,7 @@ class SearchSource:
         ConfigError
             If the rules, or the points drawn before, leave none.
         """
-        if self._drawn >= self._design.trials:
+        if not self.left:
             return None
         for _ in range(_MOST_REPEATS):
             trial = self._ask()

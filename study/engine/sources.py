@@ -28,6 +28,10 @@ class PastPoint(NamedTuple):
 class Source(Protocol):
     """Draws points one after another and learns from their values."""
 
+    @property
+    def left(self) -> int:
+        """How many points are still to be drawn."""
+
     def next_point(self) -> Point | None:
         """Draw a point; None where as many as the design asks for have been drawn."""
 

@@ -69,6 +69,10 @@ class Desk:
         assert assignment is not None
         return assignment
 
+    def look_again(self) -> None:
+        """Let the next question look, however short the time since the last one was."""
+        self.driver._limits._last_look = float("-inf")
+
     def status(self, fingerprint: str) -> TrialStatus:
         return next(s for s in self.ledger.statuses(self.study.name) if s.fingerprint == fingerprint)
 
@@ -204,7 +208,7 @@ def test_a_used_budget_ends_the_trials_that_run(budget: Budget, tmp_path: Path, 
     desk = Desk(tmp_path, ledger, budget=budget)
     first = desk.next().fingerprint
     desk.driver.take(first, epoch(1))
-    desk.driver._last_check = float("-inf")
+    desk.look_again()
     assert desk.driver.must_stop()
     assert "budget" in desk.driver.stop_reason
     desk.driver.end(first, epoch(1))
@@ -217,12 +221,30 @@ def test_a_budget_of_trainings_lets_those_that_run_finish(tmp_path: Path, ledger
     desk = Desk(tmp_path, ledger, budget=Budget(trainings=2))
     first, second = desk.next().fingerprint, desk.next().fingerprint
     assert desk.driver.next_assignment() is None
-    desk.driver._last_check = float("-inf")
+    desk.look_again()
     assert not desk.driver.must_stop()
     for fingerprint in (first, second):
         desk.driver.take(fingerprint, {"kind": "finished"})
     assert desk.driver.next_assignment() is None
     assert not desk.driver.has_leases()
+    assert "budget.trainings = 2" in desk.driver.held_back
+
+
+def test_a_study_that_ends_within_its_budget_was_not_held_back(tmp_path: Path, ledger: Ledger) -> None:
+    desk = Desk(tmp_path, ledger, budget=Budget(trainings=3))
+    for _ in range(3):
+        desk.driver.take(desk.next().fingerprint, {"kind": "finished"})
+    assert desk.driver.next_assignment() is None
+    assert desk.driver.held_back == ""
+
+
+def test_a_budget_that_was_used_before_begins_nothing_and_says_so(tmp_path: Path, ledger: Ledger) -> None:
+    desk = Desk(tmp_path, ledger, budget=Budget(trainings=1))
+    desk.driver.take(desk.next().fingerprint, {"kind": "finished"})
+    later = Desk(tmp_path, ledger, budget=Budget(trainings=1))
+    assert later.driver.has_work()
+    assert later.driver.next_assignment() is None
+    assert "budget.trainings = 1" in later.driver.held_back
 
 
 def test_a_request_to_stop_is_seen(tmp_path: Path, ledger: Ledger) -> None:
@@ -230,6 +252,6 @@ def test_a_request_to_stop_is_seen(tmp_path: Path, ledger: Ledger) -> None:
     request = Store(tmp_path).stop_request(desk.study.name)
     request.parent.mkdir(parents=True)
     request.touch()
-    desk.driver._last_check = float("-inf")
+    desk.look_again()
     assert desk.driver.must_stop()
     assert desk.driver.stop_reason == "usplit stop"

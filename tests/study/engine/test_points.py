@@ -29,6 +29,10 @@ class Listed:
     def __init__(self, points: list[Point]) -> None:
         self.points, self.told = points, list[Told]()
 
+    @property
+    def left(self) -> int:
+        return len(self.points)
+
     def next_point(self) -> Point | None:
         return self.points.pop(0) if self.points else None
 
