@@ -19,6 +19,10 @@ class _Levels(tuple[Setting, ...]):
     def __new__(cls, *levels: Setting) -> Self:
         return super().__new__(cls, _checked(cls.__name__, levels))
 
+    def __getnewargs__(self) -> tuple[Setting, ...]:
+        """Let copies and pickles be made of the levels, not of one level that holds them all."""
+        return tuple(self)
+
     def at(self, position: float) -> Setting:
         """Return the level at `position` in [0, 1)."""
         return self[min(int(position * len(self)), len(self) - 1)]

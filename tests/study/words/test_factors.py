@@ -1,5 +1,6 @@
 """What varies: levels and ranges."""
 
+import copy
 import json
 from typing import Any
 
@@ -92,3 +93,9 @@ def test_a_factor_is_described_as_json(factor: Factor) -> None:
 def test_a_factor_that_cannot_be_is_refused(factor: Any, arguments: tuple[Any, ...], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         factor(*arguments)
+
+
+@pytest.mark.parametrize("factor", [Grid(0, 2), Choice("lean", "regular")])
+def test_a_copy_of_a_factor_has_its_levels(factor: Grid | Choice) -> None:
+    assert copy.deepcopy(factor) == factor
+    assert len(copy.copy(factor)) == 2
