@@ -36,6 +36,6 @@ def stop_command(study: str, store: Path) -> None:
                 raise StoreError(
                     f"study {study!r} has not stopped after {_PATIENCE_S:.0f} s: end its process; nothing is lost"
                 )
-            time.sleep(_BETWEEN_LOOKS_S)
+            time.sleep(_BETWEEN_LOOKS_S)  # a lock of another process: nothing tells when it is given back
     request.unlink(missing_ok=True)
     console.print(f"Stopped. Go on with: usplit resume {study} --store {store}", highlight=False, soft_wrap=True)
