@@ -1,5 +1,6 @@
 """Ray on this machine or at an address, and what it offers."""
 
+import gc
 import logging
 import os
 import socket
@@ -46,7 +47,26 @@ def connected(address: str | None, *, shared_bytes: int) -> Iterator[None]:
     try:
         yield
     finally:
+        _disconnect()
+
+
+def _disconnect() -> None:
+    """Leave Ray without the process being ended.
+
+    Ray ends a process without a word when a reference to one of its objects is freed while it shuts
+    down. Tune leaves such references in cycles, and the garbage collector frees them in whatever thread
+    it happens to run: so they are freed before, and nothing is collected meanwhile.
+    """
+    import ray
+
+    gc.collect()
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
         ray.shutdown()
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def _check_address(address: str) -> None:
