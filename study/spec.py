@@ -22,15 +22,18 @@ from study.words.checks import (
     check_factors,
     check_names,
     check_objectives,
+    check_population,
     check_seeds,
 )
 from study.words.designs import (
+    Adaptive,
     Crossed,
     Design,
     Fractional,
     FullFactorial,
     LatinHypercube,
     OneFactor,
+    Population,
     Random,
     Sampler,
     Search,
@@ -51,8 +54,9 @@ from usplit_core.vocabulary import HEADLINE, METRICS
 
 __all__ = [
     "ASHA", "AtMost", "Budget", "Choice", "Constraint", "Fractional", "FullFactorial", "Grid", "Hyperband", "IntRange",
-    "LatinHypercube", "LogUniform", "MedianStopping", "OneFactor", "Only", "Random", "Resources", "Sampler", "Search",
-    "Study", "Uniform", "evaluation_runs", "left_out", "override", "runs_of_point", "train_points", "train_runs",
+    "LatinHypercube", "LogUniform", "MedianStopping", "OneFactor", "Only", "Population", "Random", "Resources",
+    "Sampler", "Search", "Study", "Uniform", "evaluation_runs", "left_out", "override", "runs_of_point", "train_points",
+    "train_runs",
 ]  # fmt: skip
 
 #: Draws of a search that stand for all of it, where something is checked before it draws.
@@ -129,6 +133,8 @@ class Study:
         check_design(self.train, self.design)
         check_objectives(self.objective, self.design)
         check_seeds(self.replicates, self.seeds)
+        if isinstance(self.design, Population):
+            check_population(self.train, self.design, self.seeds, self.stopping)
         if self.stopping is not None and len(self.objectives) > 1:
             raise ConfigError(
                 f"stopping = {self.stopping}: a trial that was stopped has no cost to compare with that of others; "
@@ -146,8 +152,8 @@ class Study:
 
     @property
     def is_search(self) -> bool:
-        """Whether a sampler draws the points one by one, so that they are not known beforehand."""
-        return isinstance(self.design, Search)
+        """Whether points are drawn one by one, with an eye to the values of earlier ones."""
+        return isinstance(self.design, Adaptive)
 
     @property
     def objectives(self) -> tuple[str, ...]:
@@ -179,7 +185,7 @@ class Study:
         """The points of the design; a search has none beforehand."""
         if isinstance(self.design, Crossed):
             return cross(self.space, self.design)
-        if isinstance(self.design, Search):
+        if isinstance(self.design, Adaptive):
             return Layout((), {})
         return sample(self.space, self.design, self.ways)
 
@@ -234,7 +240,7 @@ def train_runs(study: Study) -> Iterator[RunConfig]:
         If a combination is not a legal run; names the combination.
     """
     points = train_points(study)
-    if isinstance(study.design, Search):
+    if isinstance(study.design, Adaptive):
         points = itertools.islice(legal_points(study.space, study.design, study.ways), _SAMPLE)
     for point in points:
         yield from runs_of_point(study, point)

@@ -157,6 +157,24 @@ def load_training(path: Path, module: nn.Module, optimiser: torch.optim.Optimize
         raise CheckpointError(_unusable_record(path, record, error)) from error
 
 
+def hand_on_training(
+    source: Path, target: Path, *, run: RunConfig, progress: Mapping[str, Any], rate_factor: float
+) -> None:
+    """Write `target`, from which `run` begins with weights and optimiser of `source`, its learning rate scaled.
+
+    Raises
+    ------
+    CheckpointError
+        If `source` cannot be read.
+    OutputError
+        If `target` cannot be written.
+    """
+    record, tensors = _read(source, kind="training")
+    groups = [{**group, "lr": group["lr"] * rate_factor} for group in record["optimiser"]]
+    ours = {"run": run.model_dump(mode="json"), "optimiser": groups, "progress": progress, "version": __version__}
+    _write(target, tensors, kind="training", record=ours)
+
+
 def read_progress(path: Path) -> tuple[RunConfig, dict[str, Any]]:
     """Return the run and the progress that a training file holds, without reading its tensors.
 

@@ -51,9 +51,7 @@ class DataConfig(_Section):
         title="clip quantile",
         description="Pixels above this quantile of the training frames are set to it; 1 = off.",
     )
-    clip_per_channel: bool = Field(
-        False, title="clip per channel", description="One quantile a channel, or one of all pooled."
-    )
+    clip_per_channel: bool = Field(False, title="clip per channel", description="A quantile a channel, or one of all.")
     background_quantile: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.0, title="background quantile", description="Subtracted from each frame and channel; 0 = off."
     )
@@ -218,6 +216,9 @@ class TrainConfig(_Section):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(0, title="seed")
     data_seed: Annotated[int, Field(ge=0, lt=2**31)] | None = Field(
         None, title="seed of the data order", description="None = train.seed."
+    )
+    continue_from: Annotated[str, Field(pattern="^[0-9a-f]{32}$")] | None = Field(
+        None, title="training to go on from", description="Fingerprint of a finished training; None = begin anew."
     )
 
     @property

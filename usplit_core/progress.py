@@ -34,11 +34,18 @@ class Progress(NamedTuple):
     """The cost metrics so far."""
     stopped: Stop | None = None
     """Why the training is over; None while it is not."""
+    epochs_before: int = 0
+    """Epochs of the trainings that this one goes on from; their history is their own."""
 
     @property
     def epochs_run(self) -> int:
         """Epochs that are complete."""
         return len(self.history)
+
+    @property
+    def age(self) -> int:
+        """Epochs that the weights have seen."""
+        return self.epochs_before + self.epochs_run
 
     @property
     def best_epoch(self) -> int:
@@ -61,6 +68,13 @@ def progress_from_json(fields: Mapping[str, Any]) -> Progress:
     """
     progress = Progress(**fields)
     return progress._replace(history=tuple(progress.history), silent_epochs=tuple(progress.silent_epochs))
+
+
+def handed_on(earlier: Progress) -> Progress:
+    """Return the progress of a training that goes on with the weights of an `earlier` one, before its first epoch."""
+    return Progress(
+        silent_epochs=earlier.silent_epochs, skipped_in_a_row=earlier.skipped_in_a_row, epochs_before=earlier.age
+    )
 
 
 def add_epoch(progress: Progress, metrics: dict[str, float], train: TrainConfig) -> Progress:

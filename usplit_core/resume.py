@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from usplit_core.checkpoint import read_progress
+from usplit_core.checkpoint import hand_on_training, read_progress
 from usplit_core.config import RunConfig
 from usplit_core.errors import CheckpointError
 from usplit_core.identity import identity
-from usplit_core.progress import Progress, progress_from_json
+from usplit_core.progress import Progress, handed_on, progress_from_json
 from usplit_core.settings import flatten
 
 
@@ -27,12 +27,55 @@ def continue_from(last: Path, best: Path, run: RunConfig) -> tuple[Progress, dic
         If the training file belongs to another run or cannot be used, or the model file is missing.
     """
     if not last.exists():
+        if run.train.continue_from is not None:
+            raise CheckpointError(f"train.continue_from = {run.train.continue_from}: that training was not handed on")
         return Progress(), {}
     earlier, saved = read_progress(last)
     _check_same_run(last, earlier, run)
-    if not best.is_file():
+    progress, schedule = unpack(last, saved)
+    if progress.epochs_run and not best.is_file():
         raise CheckpointError(f"{best} is missing, and the training in {last} cannot bring it back: delete {last}")
-    return unpack(last, saved)
+    return progress, schedule
+
+
+def begin_after(origin: Path, last: Path, run: RunConfig) -> None:
+    """Let `run` go on with weights, optimiser, schedule and order of the data of another training.
+
+    With equal settings both are one long training. History and best weights are those of `run` alone.
+
+    Parameters
+    ----------
+    origin
+        Training file of the run that ``train.continue_from`` names.
+    last
+        Training file of `run`, written where there is none.
+    run
+        The run that goes on.
+
+    Raises
+    ------
+    CheckpointError
+        If the origin is missing, unfinished or cannot be used.
+    OutputError
+        If `last` cannot be written.
+    """
+    if last.exists():
+        return
+    wanted = f"train.continue_from = {run.train.continue_from}"
+    if not origin.is_file():
+        raise CheckpointError(f"{wanted}: {origin} is missing; finish that training in this store, or set it to None")
+    earlier, saved = read_progress(origin)
+    progress, schedule = unpack(origin, saved)
+    if progress.stopped is None:
+        raise CheckpointError(
+            f"{wanted}: that training has come to epoch {progress.epochs_run} of {earlier.train.epochs} only; "
+            "let it finish first"
+        )
+    # The schedule may have lowered the rate: that goes on, from the rate that this run begins with.
+    factor = run.train.learning_rate / earlier.train.learning_rate
+    begun = {"epochs": handed_on(progress)._asdict(), "schedule": schedule}
+    last.parent.mkdir(parents=True, exist_ok=True)
+    hand_on_training(origin, last, run=run, progress=begun, rate_factor=factor)
 
 
 def unpack(last: Path, saved: dict[str, Any]) -> tuple[Progress, dict[str, Any]]:

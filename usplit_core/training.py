@@ -136,7 +136,8 @@ def fit(
         Of the structure channels, for the model file.
     folder
         Receives ``last.safetensors``, to continue from, and ``best.safetensors``, to predict with,
-        after each epoch. Of a training that is over, the result is returned at once.
+        after each epoch. Of a training that is over, the result is returned at once. A run with
+        ``train.continue_from`` needs what `usplit_core.resume.begin_after` puts there.
     report
         Called after each epoch. `StopTraining` raised there ends the training; all other
         exceptions pass through, and the training can be continued in either case.
@@ -247,7 +248,7 @@ def _run_epoch(session: _Session, progress: Progress) -> Progress:
 
 def _train_epoch(session: _Session, progress: Progress) -> tuple[dict[str, float], Progress]:
     """Take the steps of one epoch; return the means of their metrics."""
-    run, learner, epoch = session.run, session.learner, progress.epochs_run
+    run, learner, epoch = session.run, session.learner, progress.age
     started = perf_counter()
     totals: Counter[str] = Counter()
     good, in_a_row = 0, progress.skipped_in_a_row

@@ -11,7 +11,7 @@ from study.engine.launch import keep_launch
 from study.engine.limits import BY_REQUEST
 from study.engine.runner import PreparedStudy, StudyOutcome, foresee, prepare, run_study
 from study.spaces import find_space
-from study.spec import Search
+from study.spec import Population, Search
 from study.store import Store, open_store
 
 _INTERRUPTED = 130
@@ -69,6 +69,8 @@ def _size(prepared: PreparedStudy) -> str:
     study = prepared.study
     if isinstance(study.design, Search):
         return f"a search of {study.design.trials} points, each trained with {len(study.seeds)} seed(s)"
+    if isinstance(study.design, Population):
+        return f"a population of {study.design.members} members over {study.design.generations} generations"
     evaluations = sum(len(trial.tilings) for trial in prepared.trials)
     return f"{len(prepared.trials)} trainings, {evaluations} evaluations"
 

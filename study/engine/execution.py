@@ -5,9 +5,8 @@ never from Tune's own records.
 """
 
 import json
-import shutil
-from collections.abc import Mapping
-from pathlib import Path
+import tempfile
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
@@ -106,18 +105,24 @@ class _MessageCallback(tune.Callback):
 class _StopWhenAsked(tune.Stopper):
     """Ends all trials when the driver says so."""
 
-    def __init__(self, books: Books) -> None:
+    def __init__(self, books: Books, check_cluster: Callable[[], None]) -> None:
         self._books = _DriverOnly(books)
+        self._check_cluster = _DriverOnly(check_cluster)
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         return False
 
     def stop_all(self) -> bool:
+        self._check_cluster.value()
         return bool(self._books.value.must_stop())
 
 
 def execute(
-    books: Books, frames: Mapping[str, NDArray[Any]], *, folder: Path, scheduler: TrialScheduler | None = None
+    books: Books,
+    frames: Mapping[str, NDArray[Any]],
+    *,
+    check_cluster: Callable[[], None] = lambda: None,
+    scheduler: TrialScheduler | None = None,
 ) -> None:
     """Run assignments on the connected Ray cluster until there are no more.
 
@@ -127,13 +132,25 @@ def execute(
         Gives assignments and takes what becomes of them, in this process.
     frames
         Frames (N, C, Y, X) by content hash; one copy a node, shared by its workers.
-    folder
-        Where Tune keeps its own notes.
+    check_cluster
+        Called again and again; raises where the cluster is lost, which Ray may not notice.
     scheduler
         Ends trials that fall behind; None = none.
     """
+    # Every launch makes a fresh Tuner, so what this one notes down serves nobody, and must not need the store.
+    with tempfile.TemporaryDirectory(prefix="usplit-") as folder:
+        _tuner(books, frames, folder, check_cluster, scheduler).fit()
+
+
+def _tuner(
+    books: Books,
+    frames: Mapping[str, NDArray[Any]],
+    folder: str,
+    check_cluster: Callable[[], None],
+    scheduler: TrialScheduler | None,
+) -> tune.Tuner:
     worker = tune.with_resources(tune.with_parameters(trainable, frames=dict(frames)), _resources)
-    tuner = tune.Tuner(
+    return tune.Tuner(
         worker,
         tune_config=tune.TuneConfig(
             search_alg=_AssignmentSearcher(books),
@@ -145,18 +162,13 @@ def execute(
         ),
         run_config=tune.RunConfig(
             name="tune",
-            storage_path=str(folder),
-            stop=_StopWhenAsked(books),
+            storage_path=folder,
+            stop=_StopWhenAsked(books, check_cluster),
             callbacks=[_MessageCallback(books)],
             failure_config=tune.FailureConfig(max_failures=_RETRIES),
             verbose=0,
         ),
     )
-    try:
-        tuner.fit()
-    finally:
-        # Every launch makes a fresh Tuner, so what this one noted down serves nobody.
-        shutil.rmtree(folder / "tune", ignore_errors=True)
 
 
 def _resources(config: dict[str, Any]) -> tune.PlacementGroupFactory:

@@ -5,6 +5,7 @@ from collections import Counter
 _REMEDIES = {
     "diverged": "lower train.learning_rate or train.gradient_clip",
     "memory": "lower train.batch_size, model.patch_px or model.filters",
+    "storage": "make room in the store, or mend its file system",
     "user": "mend what the message says",
     "lost": "look at the nodes: workers were killed, or a node went away",
     "error": "see error.txt in the folders of these trials",

@@ -38,7 +38,7 @@ class Points:
         return self._source.left
 
     def draw(self) -> list[PlannedTrial] | None:
-        """Draw the next point and return its trials; None where the search has drawn all."""
+        """Draw the next point and return its trials; None where there is none at this moment."""
         point = self._source.next_point()
         if point is None:
             return None

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -124,8 +124,10 @@ def shown(board: Board, console: Console, log: Path) -> Iterator[Callable[[str, 
 
         def record(fingerprint: str, message: Message) -> None:
             board.update(fingerprint, message)
-            lines.write(json.dumps({"time": time.time(), "trial": fingerprint, **_public(message)}) + "\n")
-            lines.flush()
+            # Where storage is full, the line stays in the buffer and is written with a later one.
+            with suppress(OSError):
+                lines.write(json.dumps({"time": time.time(), "trial": fingerprint, **_public(message)}) + "\n")
+                lines.flush()
 
         if console.is_terminal:
             with Live(console=console, get_renderable=lambda: _table(board), refresh_per_second=2, transient=True):

@@ -77,7 +77,7 @@ class Queue:
         return bool(self._replays)
 
     def draw(self) -> list[PlannedTrial] | None:
-        """Return the trials of the next point of a search; None where there is no search or all is drawn."""
+        """Return the trials of the next point of a search; None where there is none at this moment."""
         return None if self._points is None else self._points.draw()
 
     def add(self, trials: Sequence[PlannedTrial], statuses: Sequence[TrialStatus]) -> None:

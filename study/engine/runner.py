@@ -10,15 +10,16 @@ from rich.console import Console
 from study import environment
 from study.engine.ledger import Ledger, TrialStatus
 from study.engine.progress import Board, shown
+from study.engine.sources import PastPoint, Point, Source
 from study.planning.configurations import sample_of_search
 from study.planning.datasets import DataKey, Dataset, data_key, read_datasets
-from study.planning.design import PlannedTrial, plan_trials, trials_of_point
+from study.planning.design import PlannedTrial, in_generation, plan_trials, trials_of_point
 from study.planning.extension import check_extends
 from study.planning.machine import this_machine
 from study.planning.plan import PlanInput, build_plan, refuse, warnings
-from study.planning.preflight import check
+from study.planning.preflight import check, check_origins
 from study.planning.workload import data_bytes, part_shapes
-from study.spec import Study, train_runs
+from study.spec import Population, Study, train_runs
 from study.store import Store
 from usplit_core.config import DataConfig, RunConfig
 from usplit_core.settings import Setting
@@ -136,6 +137,7 @@ def run_study(
     study = prepared.study
     with Ledger.open(store.ledger, study.name) as ledger:
         check_extends(study, ledger.description(study.name))
+        check_origins(prepared.trials, store.trial_folder)
         ledger.register(study, prepared.trials)
         accepted()
         driver, interrupted = _compute(prepared, store, ledger, console=console, address=address, fresh=fresh)
@@ -155,6 +157,7 @@ def _compute(
 ) -> tuple["Driver", bool]:
     """Compute what is open; return the driver, and whether it was interrupted."""
     # Imported here: MLflow takes seconds, and a study that cannot run should say so at once.
+    from study.cluster.connection import ClusterLost
     from study.engine.driver import Driver
     from study.tracking.tracker import Tracker
 
@@ -177,6 +180,9 @@ def _compute(
                 _run_on_ray(prepared, driver, store, address)
             except KeyboardInterrupt:
                 interrupted = True
+            except ClusterLost:
+                driver.settle()
+                raise
     return driver, driver.settle() or interrupted
 
 
@@ -186,16 +192,27 @@ def _search(prepared: PreparedStudy, ledger: Ledger, *, fresh: bool) -> tuple["P
     if not study.is_search:
         return None, list(prepared.trials)
     from study.engine.points import Points
-    from study.engine.search import SearchSource
 
-    def expand(settings: Mapping[str, Setting]) -> list[PlannedTrial]:
+    def trials_with(settings: Mapping[str, Setting]) -> list[PlannedTrial]:
         return trials_of_point(study, settings, lambda data: prepared.datasets[data_key(data)].content)
+
+    def expand(point: Point | PastPoint) -> list[PlannedTrial]:
+        return in_generation(trials_with(point.settings), point.number, study.design)
 
     if fresh:
         ledger.forget_points(study.name)
     past, still_open = ledger.points(study.name)
-    points = Points(study, SearchSource(study, past, still_open), ledger, lambda point: expand(point.settings))
-    known = [trial for point in past for trial in expand(point.settings)] + points.resume(still_open)
+    source: Source
+    if isinstance(study.design, Population):
+        from study.engine.population import PopulationSource
+
+        source = PopulationSource(study, past, still_open, lambda settings: trials_with(settings)[0].fingerprint)
+    else:
+        from study.engine.search import SearchSource
+
+        source = SearchSource(study, past, still_open)
+    points = Points(study, source, ledger, expand)
+    known = [trial for point in past for trial in expand(point)] + points.resume(still_open)
     trials = list({trial.fingerprint: trial for trial in known}.values())
     ledger.register(study, trials)
     return points, trials
@@ -209,11 +226,11 @@ def _run_on_ray(prepared: PreparedStudy, driver: "Driver", store: Store, address
 
     study, datasets = prepared.study, prepared.datasets
     frames = {dataset.content: dataset.frames.pixels for dataset in datasets.values()}
-    with connected(address, shared_bytes=sum(pixels.nbytes for pixels in frames.values())):
+    with connected(address, shared_bytes=sum(pixels.nbytes for pixels in frames.values())) as check_head:
         if address is not None:
             check_nodes(store.root)
         driver.connect(datasets, Slots(study.resources, lambda run: _device_bytes(run, datasets)))
-        execute(driver, frames, folder=store.study_folder(study.name), scheduler=_scheduler(prepared))
+        execute(driver, frames, check_cluster=check_head, scheduler=_scheduler(prepared))
 
 
 def _device_bytes(run: RunConfig, datasets: Mapping[DataKey, Dataset]) -> int:

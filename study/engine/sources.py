@@ -26,14 +26,14 @@ class PastPoint(NamedTuple):
 
 
 class Source(Protocol):
-    """Draws points one after another and learns from their values."""
+    """Draws points one after another, with an eye to the values of earlier ones."""
 
     @property
     def left(self) -> int:
         """How many points are still to be drawn."""
 
     def next_point(self) -> Point | None:
-        """Draw a point; None where as many as the design asks for have been drawn."""
+        """Draw a point; None where there is none at this moment, because all are drawn or values are awaited."""
 
     def tell(self, number: int, values: tuple[float, ...] | None, state: PointState) -> None:
         """Take the values of a point; None where it has none."""

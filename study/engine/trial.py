@@ -11,11 +11,12 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from study.engine.outage import StorageOutage, check_room, outlast
 from study.engine.trial_folder import (
     AttemptSuperseded,
     begin_attempt,
@@ -34,9 +35,10 @@ from usplit_core.errors import UserError
 from usplit_core.settings import validate
 from usplit_core.vocabulary import MONITOR
 
-#: What a worker sends to the driver: ``kind`` is started, epoch, evaluation, finished, replayed or failed.
+#: What a worker sends to the driver: ``kind`` is started, epoch, evaluation, waiting, finished, replayed or failed.
 Message = dict[str, Any]
 Send = Callable[[Message], None]
+_Result = TypeVar("_Result")
 
 
 class Assignment(NamedTuple):
@@ -73,7 +75,7 @@ def run_trial(assignment: Assignment, frames: Mapping[str, NDArray[Any]], send: 
     Raises
     ------
     OSError
-        If the storage fails: whoever called may try again.
+        If the folder cannot be used: whoever called may try again.
     """
     import torch
 
@@ -82,32 +84,45 @@ def run_trial(assignment: Assignment, frames: Mapping[str, NDArray[Any]], send: 
         send({"kind": "replayed"})
         return
     torch.set_num_threads(assignment.cpus)
-    attempt = begin_attempt(Path(assignment.folder), assignment.attempt)
+    folder = Path(assignment.folder)
+
+    def outlasting(work: Callable[[], _Result]) -> _Result:
+        """Do some work; where storage fails for a while, do it again, from the last checkpoint on."""
+        return outlast(
+            work,
+            ready=lambda: check_room(folder),
+            waiting=lambda reason: send({"kind": "waiting", "reason": f"storage: {reason}"}),
+        )
+
+    attempt = outlasting(lambda: begin_attempt(folder, assignment.attempt))
     place = {"host": platform.node(), "process": os.getpid(), "cpus": assignment.cpus, "gpus": assignment.gpus}
     send({"kind": "started", **place})
     try:
         if assignment.repeat_epochs:
             _repeat_epochs(assignment, send)
-        with system_samples(Path(assignment.folder), _device(assignment)):
-            _train_and_evaluate(validate(assignment.run), assignment, attempt, frames[assignment.content], send)
+        run, pixels = validate(assignment.run), frames[assignment.content]
+        with system_samples(folder, _device(assignment)):
+            outlasting(lambda: _train_and_evaluate(run, assignment, attempt, pixels, send))
     except (OSError, AttemptSuperseded):
         raise
     except Exception as error:
         # Repeating would end the same way, so Ray must not see an exception and retry.
-        write_error(Path(assignment.folder), traceback.format_exc())
+        write_error(folder, traceback.format_exc())
         send({"kind": "failed", "reason": f"{failure_kind(error)}: {error}"})
         if isinstance(error, torch.OutOfMemoryError):
             torch.cuda.empty_cache()
 
 
 def failure_kind(error: Exception) -> str:
-    """Return why a trial failed, in a word: diverged, memory, user or error."""
+    """Return why a trial failed, in a word: diverged, storage, memory, user or error."""
     import torch
 
     from usplit_core.training import TrainingDiverged
 
     if isinstance(error, TrainingDiverged):
         return "diverged"
+    if isinstance(error, StorageOutage):
+        return "storage"
     if isinstance(error, UserError):
         return "user"
     # On a CPU, torch says in the text of a RuntimeError that memory is short.
@@ -132,7 +147,8 @@ def _train_and_evaluate(run: RunConfig, assignment: Assignment, attempt: str, pi
     from usplit_core.data.sampling import steps_of_epoch
     from usplit_core.data.splits import Parts, split
     from usplit_core.inference.evaluation import Evaluation, evaluate
-    from usplit_core.training import EpochReport, fit
+    from usplit_core.resume import begin_after
+    from usplit_core.training import LAST, EpochReport, fit
 
     folder = Path(assignment.folder)
     parts: Parts = split(pixels, run.data)
@@ -149,6 +165,9 @@ def _train_and_evaluate(run: RunConfig, assignment: Assignment, attempt: str, pi
         write_evaluation(folder, key, scores, {**evaluation.sample, "channels": np.array(assignment.channel_names)})
         send({"kind": "evaluation", "key": key, "metrics": evaluation.metrics})
 
+    if run.train.continue_from is not None:
+        check_attempt(folder, attempt)
+        begin_after(folder.parent / run.train.continue_from / LAST, folder / LAST, run)
     fitted = fit(
         run,
         parts,

@@ -3,6 +3,7 @@
 Trials are one configuration where networks, schedules and images have the same sizes, whatever else differs.
 """
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
@@ -15,7 +16,7 @@ from study.planning.forecast import Rate
 from study.planning.known import Known
 from study.planning.sizing import Size
 from study.planning.workload import PartShapes, TrainingWork, evaluation_passes, part_shapes, training_work
-from study.spec import Study, evaluation_runs, train_runs
+from study.spec import Population, Study, evaluation_runs, train_runs
 from usplit_core.config import DataConfig, RunConfig
 from usplit_core.cost import cost_key
 
@@ -73,11 +74,16 @@ class Configuration(NamedTuple):
 
 
 def sample_of_search(study: Study, content_of: Callable[[DataConfig], str]) -> list[PlannedTrial]:
-    """Return the trials of the first points that a search might draw."""
+    """Return the trials of points that a search might draw; of a population, as many of each generation."""
     found: dict[str, PlannedTrial] = {}
-    for run in islice(train_runs(study), SAMPLED_POINTS * len(study.seeds)):
+    design = study.design
+    generations = design.generations if isinstance(design, Population) else 1
+    points = math.ceil(SAMPLED_POINTS / generations) * generations
+    for number, run in enumerate(islice(train_runs(study), points * len(study.seeds))):
         tilings = tuple(evaluation.tiling for evaluation in evaluation_runs(study, run))
-        trial = PlannedTrial(*identities(run, content_of(run.data)), label(study, run), run, tilings)
+        # Only the last generation is evaluated.
+        evaluated = tilings if number % generations == generations - 1 else ()
+        trial = PlannedTrial(*identities(run, content_of(run.data)), label(study, run), run, evaluated)
         found[trial.fingerprint] = trial
     return list(found.values())
 

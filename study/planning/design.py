@@ -1,11 +1,12 @@
 """From factors to trials to evaluations: one training for each distinct train configuration."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from typing import NamedTuple
 
 from study.planning.fingerprint import evaluation_key, identities
-from study.spec import Study, evaluation_runs, runs_of_point, train_points
+from study.spec import Population, Study, evaluation_runs, runs_of_point, train_points
+from study.words.designs import Design
 from usplit_core.config import DataConfig, RunConfig, TilingConfig
 from usplit_core.settings import Setting
 
@@ -66,6 +67,18 @@ def trials_of_point(study: Study, point: Mapping[str, Setting], content_of: Cont
     # A tiling depends on the network, not on the seed.
     tilings = tuple(evaluation.tiling for evaluation in evaluation_runs(study, runs[0]))
     return [PlannedTrial(*identities(run, content), label(study, run), run, tilings) for run in runs]
+
+
+def in_generation(trials: Sequence[PlannedTrial], number: int, design: Design) -> list[PlannedTrial]:
+    """Return the trials of a point as its number says: of a population, only the last generation is evaluated."""
+    if not isinstance(design, Population):
+        return list(trials)
+    generation = design.generation(number) + 1
+    last = generation == design.generations
+    return [
+        trial._replace(label=f"{trial.label} generation{generation}", tilings=trial.tilings if last else ())
+        for trial in trials
+    ]
 
 
 def label(study: Study, run: RunConfig) -> str:

@@ -13,7 +13,7 @@ Description = Mapping[str, Any]
 def check_extends(study: Study, known: Description | None) -> None:
     """Refuse a name that another question has: its figures would mix what cannot be compared.
 
-    Levels, seeds and tilings may be added or left out, and a search may draw more; what the levels are
+    Levels, seeds and tilings may be added or left out, and a search may go further; what the levels are
     combined with, and how, must stay.
 
     Parameters
@@ -45,11 +45,14 @@ def _base(description: Description) -> dict[str, str]:
     return {name: json.dumps(value) for name, value in description["base"].items()}
 
 
+#: What of a design only says how far it goes.
+_GROWING = ("trials", "generations")
+
 #: What must stay, by its name in messages.
 _PARTS: dict[str, Callable[[Description], Any]] = {
     "its train factors": lambda description: sorted(description["train"]),
     "its ranges": lambda description: description["ranges"],
-    "its design": lambda description: {k: v for k, v in description["design"].items() if k != "trials"},
+    "its design": lambda description: {k: v for k, v in description["design"].items() if k not in _GROWING},
     "its conditions": lambda description: description["conditions"],
     "its objective": lambda description: description["objectives"],
 }

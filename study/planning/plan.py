@@ -12,8 +12,9 @@ from study.planning.known import known_trials, timings
 from study.planning.machine import Machine, free_bytes
 from study.planning.probe import ProbePlace, probe
 from study.planning.sizing import costs_of, size_of
-from study.spec import Search, Study, left_out
+from study.spec import Study, left_out
 from study.store import Store
+from study.words.designs import Adaptive
 from usplit_core.cost import cost_key
 
 #: A study that takes longer is worth a second thought.
@@ -80,7 +81,7 @@ def build_plan(given: PlanInput, *, probing: bool = False) -> Plan:
         If a newer version wrote the store.
     """
     study, datasets = given.study, given.datasets
-    draws = study.design.trials * len(study.seeds) if isinstance(study.design, Search) else None
+    draws = study.design.trials * len(study.seeds) if isinstance(study.design, Adaptive) else None
     trials = given.trials
     if draws is not None:
         trials = sample_of_search(study, lambda data: datasets[data_key(data)].content)

@@ -3,9 +3,11 @@
 That images passed is remembered by their content, so that the next look needs none of their pixels.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from study.engine.trial_folder import read_result
+from study.errors import StoreError
 from study.planning.cache import Key, recall, remember, user_cache
 from study.planning.datasets import DataKey, Dataset, data_key
 from study.planning.design import PlannedTrial
@@ -37,6 +39,23 @@ def check(trials: Sequence[PlannedTrial], datasets: Mapping[DataKey, Dataset]) -
         if case not in seen:
             seen.add(case)
             _check_images(trial.run, datasets[data_key(trial.run.data)])
+
+
+def check_origins(trials: Sequence[PlannedTrial], folder_of: Callable[[str], Path]) -> None:
+    """Refuse trainings that go on from others which the store does not have.
+
+    Raises
+    ------
+    StoreError
+        Names the first of them.
+    """
+    for trial in trials:
+        origin = trial.run.train.continue_from
+        if origin is not None and read_result(folder_of(origin)) is None:
+            raise StoreError(
+                f"train.continue_from = {origin}: the store has no finished training of that fingerprint; "
+                f"train it first, in {folder_of(origin).parent.parent}, or set train.continue_from to None"
+            )
 
 
 def _check_images(run: RunConfig, dataset: Dataset) -> None:

@@ -3,9 +3,10 @@
 import inspect
 from collections.abc import Mapping, Sequence
 
-from study.words.designs import Crossed, Design, OneFactor, Search
+from study.words.designs import Adaptive, Crossed, Design, OneFactor, Population, Search
 from study.words.factors import Factor, Grid, LogUniform, Range, Uniform, is_number, levels_of
 from study.words.rules import AtMost, Condition, Constraint, Only, is_evaluation_setting
+from study.words.stopping import Stopping
 from usplit_core.errors import ConfigError, nearest
 from usplit_core.settings import Setting, check_setting, setting
 from usplit_core.vocabulary import HEADLINE, METRICS, MONITOR
@@ -203,7 +204,7 @@ def check_objectives(objective: object, design: Design) -> None:
             raise ConfigError(f"objective = {key!r} is no metric that a trial reports; {nearest(str(key), METRICS)}")
         if METRICS[key].better == "neither":
             raise ConfigError(f"objective = {key!r}: neither more nor less of it is better; use such as {HEADLINE.key}")
-        if isinstance(design, Search) and key.startswith("test/"):
+        if isinstance(design, Adaptive) and key.startswith("test/"):
             raise ConfigError(
                 f"objective = {key!r}: a search that sees test frames fits them, so its best score says nothing; "
                 f"set objective to such as {MONITOR.key!r}"
@@ -217,6 +218,39 @@ def check_objectives(objective: object, design: Design) -> None:
         )
     if len(keys) > 1 and isinstance(design, Search) and design.sampler == "cma-es":
         raise ConfigError("Search(sampler='cma-es') has one objective: name one, or use sampler='nsga-ii' or 'tpe'")
+
+
+def check_population(
+    train: Mapping[str, Factor], design: Population, seeds: Sequence[int], stopping: Stopping | None
+) -> None:
+    """Refuse a population that could not change, or whose members could not be copied."""
+    for name in design.change or ():
+        if name not in train:
+            raise ConfigError(f"Population(change=…) names {name}, which does not vary; {nearest(name, train)}")
+        if name.startswith("model."):
+            raise ConfigError(
+                f"Population(change=…) names {name}, which shapes the weights that a copy brings along: remove it; "
+                "as a factor it stays with its weights"
+            )
+    if not any(map(design.may_change, train)):
+        raise ConfigError(
+            "Population: a copy can change none of the factors; vary one of training or objective, such as "
+            "train.learning_rate, or use Random(trials=…)"
+        )
+    for name in ("train.epochs", "train.steps_per_epoch"):
+        if name in train:
+            raise ConfigError(
+                f"Population: {name} says how long a generation is, so it is the same for all: set it in base"
+            )
+    if len(seeds) > 1:
+        raise ConfigError(
+            f"Population: {len(seeds)} replicates; a population has one seed, so set replicates to 1 or (SEED,), and "
+            "repeat the study under another name with Population(seed=…)"
+        )
+    if stopping is not None:
+        raise ConfigError(
+            f"stopping = {stopping}: a population replaces its worst members by itself; set stopping to None"
+        )
 
 
 def check_seeds(replicates: object, seeds: Sequence[int]) -> None:

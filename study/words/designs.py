@@ -155,13 +155,73 @@ class Search:
         return {"kind": "Search", **vars(self)}
 
 
+@dataclass(frozen=True)
+class Population:
+    """Population based training (Jaderberg et al., arXiv:1711.09846): settings change while networks are trained.
+
+    A first generation of members is drawn at random. After each generation, the worst members are
+    replaced by copies of good ones, weights and settings, and the settings of a copy are changed; all
+    others go on as they are. A generation trains for ``train.epochs`` epochs, and every member of every
+    generation is a training of its own, so nothing is lost and nothing is computed twice. The last
+    generation is evaluated.
+
+    Attributes
+    ----------
+    members
+        Networks that are trained side by side.
+    generations
+        How often they are compared.
+    change
+        Factors that a copy may change; None = all that shape no weights, which is what training and
+        objective are made of. All other factors come with the weights.
+    replaced
+        Part of the members that is replaced after a generation, by copies of as many of the best.
+    seed
+        Decides the first draws, who is copied, and the changes.
+    """
+
+    members: int
+    generations: int
+    change: tuple[str, ...] | None = None
+    replaced: float = 0.25
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_draws("Population", self.members, self.seed, name="members", least=2)
+        _check_draws("Population", self.generations, self.seed, name="generations", least=2)
+        if not 0 < self.replaced <= 0.5:
+            raise ConfigError(f"Population(replaced={self.replaced}): give a part above 0, at most 0.5, such as 0.25")
+
+    @property
+    def trials(self) -> int:
+        """How many combinations are trained, over all generations."""
+        return self.members * self.generations
+
+    def generation(self, number: int) -> int:
+        """Return the generation, counted from 0, of a point by its number."""
+        return number // self.members
+
+    def may_change(self, name: str) -> bool:
+        """Return whether a copy may change the factor `name`."""
+        return name.partition(".")[0] in _WITHOUT_WEIGHTS if self.change is None else name in self.change
+
+    def describe(self) -> dict[str, Any]:
+        """Return the design as JSON-able data."""
+        return {"kind": "Population", **vars(self)}
+
+
+#: Sections whose settings shape no weights.
+_WITHOUT_WEIGHTS = ("train", "objective")
+
 Crossed = FullFactorial | Fractional | OneFactor
-Sampled = LatinHypercube | Random | Search
+#: Each point is drawn when the values of earlier ones are known.
+Adaptive = Search | Population
+Sampled = LatinHypercube | Random | Adaptive
 Design = Crossed | Sampled
 
 
-def _check_draws(word: str, trials: object, seed: object) -> None:
-    if not isinstance(trials, int) or isinstance(trials, bool) or trials < 1:
-        raise ConfigError(f"{word}(trials={trials!r}): give a whole number of trials, at least 1")
+def _check_draws(word: str, trials: object, seed: object, *, name: str = "trials", least: int = 1) -> None:
+    if not isinstance(trials, int) or isinstance(trials, bool) or trials < least:
+        raise ConfigError(f"{word}({name}={trials!r}): give a whole number of {name}, at least {least}")
     if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**31:
         raise ConfigError(f"{word}(seed={seed!r}): give a whole number from 0 to 2**31 - 1")

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from study.words.designs import LatinHypercube, Random, Sampled, Search
+from study.words.designs import Adaptive, LatinHypercube, Population, Random, Sampled
 from study.words.factors import IntRange, levels_of
 from study.words.layouts import Layout, counted
 from study.words.rules import LeftOut, shown
@@ -53,16 +53,19 @@ def sample(space: Space, design: LatinHypercube | Random, ways: Ways) -> Layout:
 
 def too_few(found: int, design: Sampled, left_out: Mapping[str, int]) -> ConfigError:
     """Return the error for a space that has fewer points than its design asks for."""
-    word = type(design).__name__
+    what, asked = _asked(design)
+    said = f"{type(design).__name__}({what}={asked})"
     rules = f" (draws left out: {counted(left_out)})" if left_out else ""
     if not found:
-        return ConfigError(
-            f"{word}(trials={design.trials}): the rules leave nothing to train{rules}; loosen one of them"
-        )
+        return ConfigError(f"{said}: the rules leave nothing to train{rules}; loosen one of them")
     return ConfigError(
-        f"{word}(trials={design.trials}): the space has only {found} different points{rules}; "
-        f"set trials to at most {found}, or add levels"
+        f"{said}: the space has only {found} different points{rules}; set {what} to at most {found}, or add levels"
     )
+
+
+def _asked(design: Sampled) -> tuple[str, int]:
+    """Return how many different points a design asks for, and what it calls them."""
+    return ("members", design.members) if isinstance(design, Population) else ("trials", design.trials)
 
 
 def random_draws(space: Space, seed: int) -> Iterator[Draw]:
@@ -116,7 +119,7 @@ def is_legal(space: Space, point: Mapping[str, Setting], ways: Ways) -> bool:
     return True
 
 
-def legal_points(space: Space, design: Search, ways: Ways) -> Iterator[dict[str, Setting]]:
+def legal_points(space: Space, design: Adaptive, ways: Ways) -> Iterator[dict[str, Setting]]:
     """Yield points at random, as many as are legal among some thousand draws."""
     for draw in itertools.islice(random_draws(space, design.seed), _LEAST_DRAWS):
         try:
@@ -158,5 +161,5 @@ def _check_size(space: Space, design: Sampled) -> None:
             found.add(tuple(walk(space, taken_from(dict(zip(levels, combination, strict=True)), space)).items()))
         except LeftOut as error:
             left_out[str(error)] += 1
-    if len(found) < design.trials:
+    if len(found) < _asked(design)[1]:
         raise too_few(len(found), design, left_out)

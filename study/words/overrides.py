@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
-from study.words.designs import Design, LatinHypercube, Random, Search
+from study.words.designs import Design, LatinHypercube, Population, Random, Search
 from study.words.factors import Choice, Factor, Grid, IntRange, Range
 from study.words.rules import Condition, Only
 from usplit_core.errors import ConfigError
@@ -36,7 +36,8 @@ def changed_fields(study: Changeable, settings: Mapping[str, str]) -> dict[str, 
         The study as its file says.
     settings
         Texts by name. A factor takes levels separated by commas, a range ``low..high`` or one value;
-        ``replicates`` a number of seeds, ``trials`` a number of draws; anything else one value.
+        ``replicates`` a number of seeds, ``trials`` a number of draws, ``members`` and ``generations``
+        those of a population; anything else one value.
 
     Raises
     ------
@@ -50,6 +51,8 @@ def changed_fields(study: Changeable, settings: Mapping[str, str]) -> dict[str, 
             fields[name] = _count(name, text)
         elif name == "trials" and isinstance(study.design, LatinHypercube | Random | Search):
             fields["design"] = replace(study.design, trials=_count(name, text))
+        elif name in ("members", "generations") and isinstance(study.design, Population):
+            fields["design"] = replace(fields.get("design", study.design), **{name: _count(name, text)})
         elif name in train:
             train[name] = _factor(name, train[name], text)
         elif name in evaluate:
@@ -62,7 +65,7 @@ def changed_fields(study: Changeable, settings: Mapping[str, str]) -> dict[str, 
 
 def _count(name: str, text: str) -> int:
     if not text.isdigit() or int(text) < 1:
-        what = "seeds" if name == "replicates" else "trials"
+        what = "seeds" if name == "replicates" else name
         raise ConfigError(f"{name} = {text!r}: give a whole number of {what}, at least 1")
     return int(text)
 

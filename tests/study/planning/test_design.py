@@ -2,8 +2,20 @@
 
 import time
 
-from study.planning.design import label, plan_trials, trials_of_point
-from study.spec import Choice, Constraint, Grid, LogUniform, Only, Search, train_points, train_runs
+from study.planning.configurations import sample_of_search
+from study.planning.design import in_generation, label, plan_trials, trials_of_point
+from study.spec import (
+    Choice,
+    Constraint,
+    Grid,
+    LogUniform,
+    Only,
+    Population,
+    Search,
+    override,
+    train_points,
+    train_runs,
+)
 from tests.study.studies import make_study
 
 
@@ -72,3 +84,27 @@ def test_a_thousand_combinations_are_planned_in_seconds() -> None:
     trials = plan_trials(study, lambda data: "content")
     assert time.process_time() - started < 5
     assert len(trials) == (4 + 2) * 10 * 4 * 4
+
+
+def test_of_a_population_only_the_last_generation_is_evaluated() -> None:
+    design = Population(members=2, generations=3)
+    asked = make_study(
+        train={"train.learning_rate": LogUniform(1e-4, 1e-2)},
+        evaluate={"tiling.padding_px": Grid(0, 16)},
+        design=design,
+        objective="validation/psnr_db",
+    )
+    point = {"train.learning_rate": 1e-3}
+    trials = trials_of_point(asked, point, lambda data: "content")
+    counts = [len(in_generation(trials, number, design)[0].tilings) for number in range(6)]
+    assert counts == [0, 0, 0, 0, 2, 2]
+    assert in_generation(trials, 2, design)[0].label.endswith("generation2")
+    planned = sample_of_search(asked, lambda data: "content")
+    assert sum(len(trial.tilings) for trial in planned) == 2 * len(planned) / 3
+
+
+def test_a_command_line_changes_the_size_of_a_population() -> None:
+    asked = make_study(
+        train={"train.learning_rate": LogUniform(1e-4, 1e-2)}, design=Population(2, 3), objective="validation/psnr_db"
+    )
+    assert override(asked, {"members": "4", "generations": "5"}).design == Population(4, 5)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from study.spec import (
+    ASHA,
     AtMost,
     Choice,
     Constraint,
@@ -17,6 +18,7 @@ from study.spec import (
     LatinHypercube,
     LogUniform,
     OneFactor,
+    Population,
     Random,
     Search,
     Study,
@@ -211,3 +213,47 @@ def test_a_design_is_described_by_its_name(design: Any) -> None:
 def test_a_full_factorial_is_the_default() -> None:
     assert isinstance(make_study(train=GRIDS), Study)
     assert make_study(train=GRIDS).design == FullFactorial()
+
+
+MUTABLE: dict[str, Any] = {"train.learning_rate": LogUniform(1e-4, 1e-2), "model.lc_depth": Choice(0, 1)}
+
+
+def test_a_population_trains_every_member_in_every_generation() -> None:
+    design = Population(members=4, generations=3)
+    assert design.trials == 12
+    assert [design.generation(number) for number in (0, 3, 4, 11)] == [0, 0, 1, 2]
+    assert make_study(train=MUTABLE, design=design, objective="validation/psnr_db").is_search
+
+
+def test_a_copy_changes_what_shapes_no_weights_or_what_is_named() -> None:
+    assert [Population(4, 2).may_change(name) for name in MUTABLE] == [True, False]
+    assert [Population(4, 2, change=()).may_change(name) for name in MUTABLE] == [False, False]
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"train": {"model.lc_depth": Choice(0, 1)}}, "can change none of the factors"),
+        ({"replicates": 2}, "a population has one seed"),
+        ({"train": {**MUTABLE, "train.epochs": IntRange(1, 3)}}, "how long a generation is"),
+        ({"design": Population(4, 2, change=("train.batch_size",))}, "names train.batch_size, which does not vary"),
+        ({"design": Population(4, 2, change=("model.lc_depth",))}, "shapes the weights"),
+        ({"stopping": ASHA()}, "replaces its worst members by itself"),
+        ({"objective": "test/psnr_db"}, "sees test frames"),
+        ({"objective": ("validation/psnr_db", "cost/train_seconds")}, "compares by one metric"),
+        ({"train": {"train.batch_size": Choice(1, 2, 3)}}, "set members to at most 3"),
+        ({"train": {"train.batch_size": Grid(1, 2, 3)}}, "use Choice"),
+    ],
+)
+def test_a_population_that_cannot_be_is_refused(fields: dict[str, Any], message: str) -> None:
+    sound = {"train": MUTABLE, "design": Population(4, 2), "objective": "validation/psnr_db"}
+    with pytest.raises(ConfigError, match=message):
+        make_study(**sound | fields)
+
+
+@pytest.mark.parametrize(("members", "generations", "replaced"), [(1, 2, 0.25), (4, 1, 0.25), (4, 2, 0.0), (4, 2, 0.6)])
+def test_a_population_needs_members_generations_and_someone_to_replace(
+    members: int, generations: int, replaced: float
+) -> None:
+    with pytest.raises(ConfigError, match="Population"):
+        Population(members, generations, replaced=replaced)
