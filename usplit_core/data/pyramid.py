@@ -7,7 +7,7 @@ a frame: its structure channels, or 1 for the superimposed image.
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -64,7 +64,13 @@ def check_depth(height: int, width: int, lc_depth: int) -> None:
 
 
 def gather(
-    pyramid: Sequence[Tensor], frame: Tensor, top: Tensor, left: Tensor, *, size_px: int, border: Border
+    pyramid: Sequence[Tensor],
+    frame: NDArray[Any],
+    top: NDArray[Any],
+    left: NDArray[Any],
+    *,
+    size_px: int,
+    border: Border,
 ) -> Tensor:
     """Return, for each window of level 0, the windows of all levels around the same centre.
 
@@ -84,12 +90,13 @@ def gather(
     Windows (B, K, L, size_px, size_px) in the type of the pyramid.
     """
     outside_px = outside(top, left, size_px, height=pyramid[0].shape[-2], width=pyramid[0].shape[-1])
-    padded = pad_levels(pyramid, size_px=size_px, outside_px=outside_px, border=border)
-    windows = cut(padded, frame, top, left, size_px=size_px, outside_px=outside_px)
-    return torch.stack(windows, dim=2)  # (B, K, L, P, P)
+    sizes = {"size_px": size_px, "outside_px": outside_px}
+    cut = cutter(pad_levels(pyramid, **sizes, border=border), **sizes)
+    selected = zip(cut.windows, cut.places(frame, top, left), strict=True)
+    return torch.stack([windows.index_select(0, places) for windows, places in selected], dim=2)  # (B, K, L, P, P)
 
 
-def outside(top: Tensor, left: Tensor, size_px: int, *, height: int, width: int) -> int:
+def outside(top: NDArray[Any], left: NDArray[Any], size_px: int, *, height: int, width: int) -> int:
     """Return by how many pixels the windows reach out of the frame at most."""
     return max(
         0,
@@ -103,7 +110,7 @@ def outside(top: Tensor, left: Tensor, size_px: int, *, height: int, width: int)
 def pad_levels(
     levels: Sequence[Tensor], *, size_px: int, outside_px: int, border: Border, first: int = 0
 ) -> tuple[Tensor, ...]:
-    """Return levels (N, K, Y, X) with what lies beyond the frame, so that windows can be cut with `cut`.
+    """Return levels (N, K, Y, X) with what lies beyond the frame, so that windows can be cut out of them.
 
     Parameters
     ----------
@@ -117,35 +124,51 @@ def pad_levels(
     )
 
 
-def cut(
-    padded: Sequence[Tensor],
-    frame: Tensor,
-    top: Tensor,
-    left: Tensor,
-    *,
-    size_px: int,
-    outside_px: int,
-    first: int = 0,
-) -> list[Tensor]:
-    """Return windows (B, K, size_px, size_px) of each of the levels that `pad_levels` returned for the same sizes."""
-    windows = []
-    for index, level in enumerate(padded, start=first):
+class Cutter(NamedTuple):
+    """Padded levels, ready to be cut into windows of one size; made by `cutter`.
+
+    Parameters
+    ----------
+    windows
+        Of each level, one window (K, P, P) for each place in memory, overlapping: selecting from them copies
+        whole rows, several times faster than indexing pixel by pixel.
+    layout : (4, levels, 1)
+        Of each level: which it is, its first pixel before the centre of a window, pixels of a frame and of a row.
+    """
+
+    windows: tuple[Tensor, ...]
+    layout: NDArray[np.int64]
+
+    def places(self, frame: NDArray[Any], top: NDArray[Any], left: NDArray[Any]) -> Tensor:
+        """Return which of the windows to select at each level, (levels, B), from frame, row and column in level 0."""
+        half = self.windows[0].shape[-1] // 2
+        level, before_px, frame_px, row_px = self.layout
         # The centre is halved and rounded down at each level, as the authors do.
-        offset = _margin(index, size_px, outside_px) - size_px // 2
-        rows = ((top + size_px // 2) >> index) + offset
-        columns = ((left + size_px // 2) >> index) + offset
-        windows.append(cut_level(level, frame, rows, columns, size_px))
-    return windows
+        rows, columns = (top + half >> level) + before_px, (left + half >> level) + before_px
+        return torch.from_numpy(frame * frame_px + rows * row_px + columns).to(self.windows[0].device)
+
+
+def cutter(padded: Sequence[Tensor], *, size_px: int, outside_px: int) -> Cutter:
+    """Return what cuts windows out of all levels (N, K, Y, X), which `pad_levels` returned for the same sizes."""
+    layout = [
+        (level, _margin(level, size_px, outside_px) - size_px // 2, images[0].numel(), images.shape[-1])
+        for level, images in enumerate(padded)
+    ]
+    windows = tuple(_all_windows(images, size_px) for images in padded)
+    return Cutter(windows, np.array(layout, np.int64).T[:, :, None])
 
 
 def cut_level(level: Tensor, frame: Tensor, top: Tensor, left: Tensor, size_px: int) -> Tensor:
     """Return windows (B, K, P, P) that lie inside a level (N, K, Y, X)."""
     _, images, height, width = level.shape
-    # All windows as one overlapping view, whose first axis is the place of a window's first pixel in
-    # memory: selecting from it copies whole rows, several times faster than indexing pixel by pixel.
+    return _all_windows(level, size_px).index_select(0, (frame * images * height + top) * width + left)
+
+
+def _all_windows(level: Tensor, size_px: int) -> Tensor:
+    """Return the windows (K, P, P) of a level (N, K, Y, X), one for each place in memory of their first pixel."""
+    _, images, height, width = level.shape
     last_px = (images - 1) * height * width + (size_px - 1) * (width + 1)
-    view = level.as_strided((level.numel() - last_px, images, size_px, size_px), (1, height * width, width, 1))
-    return view.index_select(0, (frame * images * height + top) * width + left)  # (B, K, P, P)
+    return level.as_strided((level.numel() - last_px, images, size_px, size_px), (1, height * width, width, 1))
 
 
 def _margin(level: int, size_px: int, outside_px: int) -> int:

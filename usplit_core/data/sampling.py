@@ -17,7 +17,7 @@ from torch import Tensor
 from usplit_core.config import DataConfig, RunConfig
 from usplit_core.data import mixing, pyramid
 from usplit_core.data.mixing import Statistics
-from usplit_core.data.pyramid import Border
+from usplit_core.data.pyramid import Border, Cutter
 from usplit_core.errors import DataError
 
 
@@ -31,9 +31,9 @@ class Batch(NamedTuple):
 class _Place(NamedTuple):
     """Where windows start: frame, row and column in native pixels, integers (B,)."""
 
-    frame: ArrayLike
-    top: ArrayLike
-    left: ArrayLike
+    frame: NDArray[Any]
+    top: NDArray[Any]
+    left: NDArray[Any]
 
 
 class _Padded(NamedTuple):
@@ -42,8 +42,7 @@ class _Padded(NamedTuple):
     size_px: int
     outside_px: int
     border: Border
-    native: Tensor
-    context: tuple[Tensor, ...]
+    levels: Cutter
 
 
 class PatchSource:
@@ -61,7 +60,9 @@ class PatchSource:
         self._statistics = statistics
         self._data = data
         self._clip = torch.tensor(statistics.clip, device=device)[:, None, None]  # (C, 1, 1)
-        self._weights = torch.tensor(statistics.weights, device=device)[None]  # (1, C)
+        self._weights = torch.tensor(statistics.weights, device=device)[None, :, None, None]  # (1, C, 1, 1)
+        target = (statistics.target_mean, statistics.target_std)
+        self._target_mean, self._target_std = torch.tensor(target, device=device)[..., None, None]  # (C, 1, 1) each
         self._padded: _Padded | None = None
 
     @classmethod
@@ -164,10 +165,10 @@ class PatchSource:
             What lies beyond the frame; None = as in training.
         """
         height, width = self.shape[2:]
-        rows, columns = torch.as_tensor(top), torch.as_tensor(left)
-        outside_px = pyramid.outside(rows, columns, size_px, height=height, width=width)
+        place = _Place(*(np.asarray(index, np.int64) for index in (frame, top, left)))
+        outside_px = pyramid.outside(place.top, place.left, size_px, height=height, width=width)
         padded = self._pad(size_px, outside_px, self._data.border if border is None else border)
-        images, _ = self._gather(_Place(frame, rows, columns), padded, self._weights)
+        images, _ = self._gather(place, padded, self._weights)
         return images
 
     def target(self, frame: int) -> Tensor:
@@ -193,29 +194,32 @@ class PatchSource:
 
     def _batch(self, place: _Place, patch_px: int, weights: Tensor) -> Batch:
         images, channels = self._gather(place, self._pad(patch_px, 0, self._data.border), weights)
-        return Batch(images, mixing.normalise_target(channels, self._statistics))
+        return Batch(images, channels.sub_(self._target_mean).div_(self._target_std))
 
     def _gather(self, place: _Place, padded: _Padded, weights: Tensor) -> tuple[Tensor, Tensor]:
         """Return normalised inputs (B, L, P, P) and clipped intensities of the structure channels (B, C, P, P)."""
-        frame, top, left = (torch.as_tensor(index).to(self._native.device, torch.int64) for index in place)
-        sizes = {"size_px": padded.size_px, "outside_px": padded.outside_px}
-        (native,) = pyramid.cut((padded.native,), frame, top, left, **sizes)
-        channels = self._prepare(native)
-        primary = mixing.normalise_input(_mix(channels, weights), self._statistics)
-        context = pyramid.cut(padded.context, frame, top, left, **sizes, first=1)
-        levels = [level[:, 0] if level.shape[1] == 1 else _mix(level, weights) for level in context]
-        return torch.stack([primary, *levels], dim=1), channels  # (B, L, P, P)
+        (native, *context), (of_native, *places) = padded.levels.windows, padded.levels.places(*place).unbind()
+        channels = self._prepare(native.index_select(0, of_native))
+        images = channels.new_empty(len(channels), 1 + len(context), *native.shape[-2:])  # (B, L, P, P)
+        primary, *levels = images.unbind(dim=1)
+        mixed = _mix(channels, weights).sub_(self._statistics.input_mean)
+        torch.div(mixed, self._statistics.input_std, out=primary)
+        for level, windows, of_level in zip(levels, context, places, strict=True):
+            if windows.shape[1] == 1:
+                torch.index_select(windows.squeeze(1), 0, of_level, out=level)
+            else:
+                level.copy_(_mix(windows.index_select(0, of_level), weights))
+        return images, channels
 
     def _pad(self, size_px: int, outside_px: int, border: Border) -> _Padded:
         """Return the padded levels; they are kept until a window needs others or reaches further out."""
         known = self._padded
         if known is None or (known.size_px, known.border) != (size_px, border) or known.outside_px < outside_px:
             sizes = {"size_px": size_px, "outside_px": outside_px}
-            (native,) = pyramid.pad_levels((self._native,), **sizes, border=border)
+            native = pyramid.pad_levels((self._native,), **sizes, border=border)
             context = pyramid.pad_levels(self._context, **sizes, border=border, first=1)
-            known = _Padded(
-                size_px, outside_px, border, native, tuple(self._normalise_context(level) for level in context)
-            )
+            levels = (*native, *(self._normalise_context(level) for level in context))
+            known = _Padded(size_px, outside_px, border, pyramid.cutter(levels, **sizes))
             self._padded = known
         return known
 
@@ -228,12 +232,12 @@ class PatchSource:
         return (level - self._statistics.input_mean * share) / self._statistics.input_std
 
     def _draw_weights(self, generator: np.random.Generator, batch_size: int) -> Tensor:
-        """Return mixing weights (B, C), or (1, C) where they are fixed."""
+        """Return mixing weights (B, C, 1, 1), or (1, C, 1, 1) where they are fixed."""
         if self._data.mixing_weight_range is None:
             return self._weights
         first = generator.uniform(*self._data.mixing_weight_range, size=batch_size)
         pair = np.stack([first, 1 - first], axis=1) * sum(self._statistics.weights)
-        return torch.from_numpy(pair).to(self._weights)
+        return torch.from_numpy(pair)[..., None, None].to(self._weights)
 
 
 def steps_of_epoch(shape: tuple[int, ...], run: RunConfig) -> int:
@@ -280,11 +284,11 @@ def _wrap(pixels: NDArray[Any]) -> Tensor:
 
 
 def _mix(channels: Tensor, weights: Tensor) -> Tensor:
-    """Return the weighted sum of images (B, C, ...) over their channels, with weights (B or 1, C)."""
-    scale = weights.reshape(*weights.shape, *(1,) * (channels.dim() - 2))
-    mixed = channels[:, 0] * scale[:, 0]
-    for index in range(1, channels.shape[1]):
-        mixed = mixed.addcmul_(channels[:, index], scale[:, index])
+    """Return the weighted sum (B, Y, X) of images (B, C, Y, X) over channels, with weights (B or 1, C, 1, 1)."""
+    (first, *others), (weight, *weights_of_others) = channels.unbind(dim=1), weights.unbind(dim=1)
+    mixed = first * weight
+    for image, share in zip(others, weights_of_others, strict=True):
+        mixed.addcmul_(image, share)
     return mixed
 
 

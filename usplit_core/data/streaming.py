@@ -75,7 +75,7 @@ class StreamedImage:
             First row and column in native pixels, integers (B,).
         """
         half = size_px // 2
-        # The centre is halved and rounded down at each level, as in `pyramid.cut`.
+        # The centre is halved and rounded down at each level, as in `pyramid.Cutter`.
         tops = [((top + half) >> level) - half for level in range(len(self._sizes))]
         lefts = [((left + half) >> level) - half for level in range(len(self._sizes))]
         self._hold([self._inside(rows, size_px, size[0]) for rows, size in zip(tops, self._sizes, strict=True)])

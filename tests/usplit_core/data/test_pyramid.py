@@ -67,7 +67,7 @@ def test_windows_are_slices_of_the_padded_levels(
     height: int, width: int, size: int, windows: list[tuple[int, int, int]], border: Any
 ) -> None:
     levels = build_pyramid(random_images((2, 2, height, width)), 3)
-    frame, top, left = torch.tensor(windows).T
+    frame, top, left = np.array(windows).T
     gathered = gather(levels, frame, top, left, size_px=size, border=border)
     assert gathered.shape == (len(windows), 2, 4, size, size)
     for window, (number, row, column) in zip(gathered.numpy(), windows, strict=True):
@@ -80,14 +80,14 @@ def test_windows_are_slices_of_the_padded_levels(
 
 def test_a_level_of_one_pixel_is_repeated() -> None:
     levels = build_pyramid(random_images((1, 1, 2, 2)), 1)
-    windows = gather(levels, torch.tensor([0]), torch.tensor([0]), torch.tensor([0]), size_px=4, border="reflect")
+    windows = gather(levels, np.array([0]), np.array([0]), np.array([0]), size_px=4, border="reflect")
     torch.testing.assert_close(windows[0, 0, 1], levels[1][0, 0].expand(4, 4))
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32, torch.float32])
 def test_windows_keep_the_type_of_the_images(dtype: torch.dtype) -> None:
     images = torch.arange(60).reshape(1, 1, 6, 10).to(dtype)
-    place = torch.tensor([0]), torch.tensor([1]), torch.tensor([-2])
+    place = np.array([0]), np.array([1]), np.array([-2])
     windows = gather((images,), *place, size_px=4, border="reflect")
     assert windows.dtype == dtype
     assert windows[0, 0, 0, 0].tolist() == [12, 11, 10, 11]

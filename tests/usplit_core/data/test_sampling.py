@@ -175,6 +175,18 @@ def test_every_pixel_type_is_kept_without_loss(dtype: Any) -> None:
     np.testing.assert_array_equal(raw.target(0).numpy(), pixels[0].astype(np.float32))
 
 
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+def test_drawing_batches_leaves_frames_and_earlier_batches_as_they_were(frames: NDArray[Any], dtype: Any) -> None:
+    pixels = frames.astype(dtype)
+    patches = source(pixels, config())
+    first = patches.training_batch(0, 0, batch_size=4, patch_px=16)
+    kept = [tensor.clone() for tensor in first]
+    patches.training_batch(0, 1, batch_size=4, patch_px=16)
+    np.testing.assert_array_equal(pixels, frames)
+    torch.testing.assert_close(list(first), kept, rtol=0, atol=0)
+    torch.testing.assert_close(list(patches.training_batch(0, 0, batch_size=4, patch_px=16)), kept, rtol=0, atol=0)
+
+
 def test_shared_frames_that_are_read_only_are_used_in_place() -> None:
     pixels = np.random.default_rng(0).integers(0, 9, (2, 2, 16, 16), np.uint16)
     pixels.flags.writeable = False
