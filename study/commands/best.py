@@ -43,7 +43,7 @@ def keep_best(prepared: PreparedStudy, record: StudyRecord, store: Store) -> Bes
     found = best_evaluation(record)
     if found is None:
         return None
-    fingerprint, tiling = found[0].trial, found[1]
+    fingerprint, tiling = found.evaluation.trial, found.tiling
     trial = next(trial for trial in prepared.trials if trial.fingerprint == fingerprint)
     folder = store.study_folder(record.name)
     best = BestModel(
@@ -58,8 +58,16 @@ def keep_best(prepared: PreparedStudy, record: StudyRecord, store: Store) -> Bes
     return best
 
 
-def best_evaluation(record: StudyRecord) -> tuple[Evaluation, TilingConfig] | None:
-    """Return the evaluation with the best objective and its tiling; None where nothing has been evaluated."""
+class BestEvaluation(NamedTuple):
+    """The best evaluation of a study, its tiling, and the value of the objective that it was chosen by."""
+
+    evaluation: Evaluation
+    tiling: TilingConfig
+    score: float
+
+
+def best_evaluation(record: StudyRecord) -> BestEvaluation | None:
+    """Return the evaluation with the best objective; None where nothing has been evaluated."""
     key = record.objective
     sign = -1 if METRICS[key].better == "lower" else 1
     # The objective of a search is one of its trainings: their evaluations are ranked by it.
@@ -71,11 +79,11 @@ def best_evaluation(record: StudyRecord) -> tuple[Evaluation, TilingConfig] | No
     ]
     if not scored:
         return None
-    best = max(scored, key=lambda found: found[0])[1]
+    value, best = max(scored, key=lambda found: found[0])
     tiling = {
         name.removeprefix("tiling."): value for name, value in best.settings.items() if name.startswith("tiling.")
     }
-    return best, TilingConfig.model_validate(tiling)
+    return BestEvaluation(best, TilingConfig.model_validate(tiling), sign * value)
 
 
 def _split_a_frame(best: BestModel, frames: Frames, tiling: TilingConfig, overview: Path) -> None:

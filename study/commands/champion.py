@@ -21,9 +21,6 @@ def register_best(record: StudyRecord, trials: Sequence[PlannedTrial], store: St
     found = best_evaluation(record)
     if found is None:
         return None
-    evaluation, tiling = found
-    label = next(trial.label for trial in trials if trial.fingerprint == evaluation.trial)
-    score = evaluation.metrics[record.objective]
-    return register(
-        store, record.name, Champion(evaluation.trial, label, record.objective, score, evaluation_key(tiling))
-    )
+    label = next(trial.label for trial in trials if trial.fingerprint == found.evaluation.trial)
+    champion = Champion(found.evaluation.trial, label, record.objective, found.score, evaluation_key(found.tiling))
+    return register(store, record.name, champion)

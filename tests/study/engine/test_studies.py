@@ -11,7 +11,7 @@ import pytest
 
 import study
 from study.engine.result import StudyResult
-from study.spec import ASHA, AtMost, Choice, Grid, IntRange, LogUniform, Population, Search, Study
+from study.spec import ASHA, AtMost, Choice, Grid, IntRange, LogUniform, Search, Study
 
 pytestmark = pytest.mark.slow
 
@@ -124,22 +124,3 @@ def test_a_search_draws_its_points_once_and_can_be_extended(images: Path, tmp_pa
     longer = run(replace(asked, design=Search(trials=5, seed=1)), tmp_path)
     assert {row.fingerprint for row in first.trials} < {row.fingerprint for row in longer.trials}
     assert longer.trained == len(longer.trials) - len(first.trials)
-
-
-def test_a_population_goes_on_from_generation_to_generation_and_the_last_is_evaluated(
-    images: Path, tmp_path: Path
-) -> None:
-    asked = small(
-        images,
-        train={"train.learning_rate": LogUniform(1e-4, 1e-1), "objective.kl_weight": Choice(0.5, 1.0, 2.0)},
-        design=Population(members=3, generations=2),
-        objective="validation/psnr_db",
-    )
-    first = run(asked, tmp_path)
-    assert (first.trained, first.evaluated, first.complete) == (6, 3, True)
-    origins = {trial.settings["train.continue_from"] for trial in first.trials}
-    assert len(origins - {None}) == 2  # the worst of three was replaced
-    assert origins - {None} <= {trial.fingerprint for trial in first.trials}
-
-    longer = run(replace(asked, design=Population(members=3, generations=3)), tmp_path)
-    assert (longer.trained, longer.evaluated) == (3, 3)
