@@ -29,5 +29,7 @@ def set_defaults() -> None:
         os.environ.setdefault(name, value)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("mlflow").setLevel(logging.WARNING)
+    # In a notebook, tqdm misses widgets that nothing here shows.
+    warnings.filterwarnings("ignore", message="IProgress not found")
     # MLflow 3.17 uses a loader strategy that SQLAlchemy 2.1 will drop; nothing that a user could mend.
     warnings.filterwarnings("ignore", message="The ``noload`` loader strategy is deprecated")

@@ -117,6 +117,16 @@ class _StopWhenAsked(tune.Stopper):
         return bool(self._books.value.must_stop())
 
 
+class _Silence(tune.ProgressReporter):
+    """Reports nothing: Tune's own reporter clears the output of a notebook's cell."""
+
+    def should_report(self, trials: list[Trial], done: bool = False) -> bool:
+        return False
+
+    def report(self, trials: list[Trial], done: bool, *sys_info: str) -> None:
+        """Never called."""
+
+
 def execute(
     books: Books,
     frames: Mapping[str, NDArray[Any]],
@@ -167,6 +177,7 @@ def _tuner(
             callbacks=[_MessageCallback(books)],
             failure_config=tune.FailureConfig(max_failures=_RETRIES),
             verbose=0,
+            progress_reporter=_Silence(),
         ),
     )
 
