@@ -4,7 +4,8 @@ import gc
 import logging
 import os
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,19 @@ from study.errors import ResourceError
 from study.spec import Resources
 
 _ANSWER_S = 5.0
+#: The head is asked whether it is there at this interval, and counts as lost after so long a silence.
+_BETWEEN_QUESTIONS_S = 5.0
+_SILENCE_S = 20.0
+#: Ray ends a process without a word when its head has been away for a minute: longer than that, so that we can speak.
+_RAY_PATIENCE_S = 600
+
+
+class ClusterLost(ResourceError):
+    """The head node of the cluster is gone, and with it all that Ray knew."""
 
 
 @contextmanager
-def connected(address: str | None, *, shared_bytes: int) -> Iterator[None]:
+def connected(address: str | None, *, shared_bytes: int) -> Iterator[Callable[[], None]]:
     """Connect to Ray for the time of a block; without an address, start it on this machine and stop it after.
 
     Parameters
@@ -26,11 +36,18 @@ def connected(address: str | None, *, shared_bytes: int) -> Iterator[None]:
     shared_bytes
         Size of the frames that all workers share; a local object store is made large enough for them.
 
+    Yields
+    ------
+    A function to be called now and then, which raises `ClusterLost` once the head has been silent for long.
+
     Raises
     ------
     ResourceError
         If nothing answers at `address`, or what answers does not let this process in.
+    ClusterLost
+        If the head is gone when the block fails.
     """
+    os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", str(_RAY_PATIENCE_S))
     import ray
 
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
@@ -44,10 +61,50 @@ def connected(address: str | None, *, shared_bytes: int) -> Iterator[None]:
             ray.init(address=address, **quiet)
         except (ConnectionError, ValueError, RuntimeError, ray.exceptions.AuthenticationError) as error:
             raise ResourceError(_refusal(address, error)) from None
+    head = _Head("" if address is None else ray.get_runtime_context().gcs_address)
     try:
-        yield
+        yield head.check
+    except Exception:
+        head.check_now()
+        raise
     finally:
         _disconnect()
+
+
+class _Head:
+    """Watches the head node of a cluster; without an address, there is none to be lost."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._asked = self._answered = time.monotonic()
+
+    def check(self) -> None:
+        """Raise `ClusterLost` if nothing has listened at the address for some time."""
+        now = time.monotonic()
+        if now - self._asked < _BETWEEN_QUESTIONS_S:
+            return
+        self._asked = now
+        try:
+            self.check_now()
+        except ClusterLost:
+            if now - self._answered > _SILENCE_S:
+                raise
+        else:
+            self._answered = now
+
+    def check_now(self) -> None:
+        """Raise `ClusterLost` if nothing listens at the address."""
+        if not self._address:
+            return
+        host, _, port = self._address.rpartition(":")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_S).close()
+        except OSError as error:
+            raise ClusterLost(
+                f"the head node of the cluster, {self._address}, is lost ({error}): start Ray again, and give the same "
+                "command with the new --address; what has been computed is kept, and trials go on from their last "
+                "checkpoints"
+            ) from None
 
 
 def _disconnect() -> None:

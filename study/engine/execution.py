@@ -16,6 +16,7 @@ from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
 from study.engine.trial import Assignment, Message, trainable
+from usplit_core.errors import UserError
 
 #: Repeats of a trial whose worker or node was lost; it goes on from its last checkpoint.
 _RETRIES = 3
@@ -102,6 +103,10 @@ class _MessageCallback(tune.Callback):
         self._books.value.lose(trial.config["fingerprint"], lines[-1])
 
 
+class _Abandoned(BaseException):
+    """The cluster is lost: no exception, for which Tune would tidy up at nodes that answer no more, for minutes."""
+
+
 class _StopWhenAsked(tune.Stopper):
     """Ends all trials when the driver says so."""
 
@@ -113,7 +118,10 @@ class _StopWhenAsked(tune.Stopper):
         return False
 
     def stop_all(self) -> bool:
-        self._check_cluster.value()
+        try:
+            self._check_cluster.value()
+        except UserError as lost:
+            raise _Abandoned from lost
         return bool(self._books.value.must_stop())
 
 
@@ -143,13 +151,16 @@ def execute(
     frames
         Frames (N, C, Y, X) by content hash; one copy a node, shared by its workers.
     check_cluster
-        Called again and again; raises where the cluster is lost, which Ray may not notice.
+        Called again and again; raises a `UserError` where the cluster is lost, which Ray may not notice.
     scheduler
         Ends trials that fall behind; None = none.
     """
     # Every launch makes a fresh Tuner, so what this one notes down serves nobody, and must not need the store.
     with tempfile.TemporaryDirectory(prefix="usplit-") as folder:
-        _tuner(books, frames, folder, check_cluster, scheduler).fit()
+        try:
+            _tuner(books, frames, folder, check_cluster, scheduler).fit()
+        except _Abandoned as abandoned:
+            raise abandoned.__cause__ or abandoned from None
 
 
 def _tuner(

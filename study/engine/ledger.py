@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from study.engine.ledger_file import check_version, open_as_writer, open_to_read
+from study.engine.ledger_file import Run, check_version, open_as_writer, open_to_read, transaction
 from study.engine.sources import PastPoint, Point, PointState
 from study.planning.design import PlannedTrial
 from study.spec import Study
@@ -73,7 +73,7 @@ class Ledger:
             run("DELETE FROM study_trials WHERE study = ?", (study.name,))
             run("DELETE FROM study_evaluations WHERE study = ?", (study.name,))
             for position, trial in enumerate(trials):
-                self._register_trial(study, position, trial)
+                _register_trial(run, study, position, trial)
 
     def append(self, study: Study, trials: Sequence[PlannedTrial]) -> None:
         """Note further trials that a study wants; those that it has are left as they are."""
@@ -82,27 +82,7 @@ class Ledger:
             known = {row[0] for row in run(query, (study.name,))}
             for position, trial in enumerate(trials, start=len(known)):
                 if trial.fingerprint not in known:
-                    self._register_trial(study, position, trial)
-
-    def _register_trial(self, study: Study, position: int, trial: PlannedTrial) -> None:
-        run = self._connection.execute
-        identity = trial.fingerprint
-        run(
-            "INSERT OR IGNORE INTO trials (fingerprint, cell, run, state) VALUES (?, ?, ?, 'pending')",
-            (identity, trial.cell, to_json(trial.run)),
-        )
-        # Asked for again, a failed trial gets a new chance.
-        run("UPDATE trials SET state = 'pending', reason = '' WHERE fingerprint = ? AND state = 'failed'", (identity,))
-        if study.stopping is None:
-            # Another study's rule has stopped it early: this one wants it whole.
-            run("UPDATE trials SET state = 'pending' WHERE fingerprint = ? AND state = 'pruned'", (identity,))
-        run("INSERT INTO study_trials VALUES (?, ?, ?, ?)", (study.name, identity, position, trial.label))
-        for key, tiling in zip(trial.evaluation_keys, trial.tilings, strict=True):
-            run(
-                "INSERT OR IGNORE INTO evaluations (fingerprint, key, tiling) VALUES (?, ?, ?)",
-                (identity, key, tiling.model_dump_json()),
-            )
-            run("INSERT INTO study_evaluations VALUES (?, ?, ?)", (study.name, identity, key))
+                    _register_trial(run, study, position, trial)
 
     def forget_points(self, study: str) -> None:
         """Forget what a search has drawn."""
@@ -134,8 +114,9 @@ class Ledger:
         with self._transaction() as run:
             run("UPDATE trials SET state = 'leased' WHERE fingerprint = ?", (fingerprint,))
             cursor = run("INSERT INTO attempts (fingerprint, started) VALUES (?, ?)", (fingerprint, time.time()))
-            run("INSERT INTO attempt_costs (attempt, devices) VALUES (?, ?)", (cursor.lastrowid, devices))
-        return int(cursor.lastrowid)
+            attempt = cursor.lastrowid or 0
+            run("INSERT INTO attempt_costs (attempt, devices) VALUES (?, ?)", (attempt, devices))
+        return attempt
 
     def count_steps(self, fingerprint: str, steps: int) -> None:
         """Note that the running attempt at a trial has taken more steps."""
@@ -242,14 +223,29 @@ class Ledger:
         return [row[0] for row in self._connection.execute("SELECT name FROM studies ORDER BY created")]
 
     @contextmanager
-    def _transaction(self) -> Iterator[Any]:
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield self._connection.execute
-        except BaseException:
-            self._connection.execute("ROLLBACK")
-            raise
-        self._connection.execute("COMMIT")
+    def _transaction(self) -> Iterator[Run]:
+        with transaction(self._connection) as run:
+            yield run
+
+
+def _register_trial(run: Run, study: Study, position: int, trial: PlannedTrial) -> None:
+    identity = trial.fingerprint
+    run(
+        "INSERT OR IGNORE INTO trials (fingerprint, cell, run, state) VALUES (?, ?, ?, 'pending')",
+        (identity, trial.cell, to_json(trial.run)),
+    )
+    # Asked for again, a failed trial gets a new chance.
+    run("UPDATE trials SET state = 'pending', reason = '' WHERE fingerprint = ? AND state = 'failed'", (identity,))
+    if study.stopping is None:
+        # Another study's rule has stopped it early: this one wants it whole.
+        run("UPDATE trials SET state = 'pending' WHERE fingerprint = ? AND state = 'pruned'", (identity,))
+    run("INSERT INTO study_trials VALUES (?, ?, ?, ?)", (study.name, identity, position, trial.label))
+    for key, tiling in zip(trial.evaluation_keys, trial.tilings, strict=True):
+        run(
+            "INSERT OR IGNORE INTO evaluations (fingerprint, key, tiling) VALUES (?, ?, ?)",
+            (identity, key, tiling.model_dump_json()),
+        )
+        run("INSERT INTO study_evaluations VALUES (?, ?, ?)", (study.name, identity, key))
 
 
 def read_statuses(path: Path, study: str) -> list[TrialStatus]:

@@ -2,11 +2,17 @@
 
 import fcntl
 import sqlite3
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
+from study.engine.outage import outlast
 from study.errors import StoreError
+
+#: Executes a statement of a transaction with its parameters; returns its cursor.
+Run = Callable[..., sqlite3.Cursor]
 
 #: Raised when the tables change; a store of a newer version is refused.
 SCHEMA_VERSION = 2
@@ -58,6 +64,48 @@ def open_as_writer(path: Path, study: str) -> Iterator[sqlite3.Connection]:
     with _only_writer(path, study), closing(sqlite3.connect(path, timeout=5.0, isolation_level=None)) as connection:
         _migrate(connection, path)
         yield connection
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[Run]:
+    """Run statements all or not at all; where storage fails for a while, wait and run them again.
+
+    Statements do the same again, since nobody else writes.
+
+    Raises
+    ------
+    StorageOutage
+        If storage fails for too long.
+    """
+    statements: list[tuple[str, Sequence[Any]]] = [("BEGIN IMMEDIATE", ())]
+
+    def run_last() -> sqlite3.Cursor:
+        try:
+            if not connection.in_transaction:
+                for statement in statements[:-1]:
+                    connection.execute(*statement)
+            return connection.execute(*statements[-1])
+        except sqlite3.Error:
+            # Where storage fails, SQLite gives up some transactions by itself, and others not.
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+    def run(statement: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
+        statements.append((statement, parameters))
+        return outlast(run_last, waiting=_say)
+
+    try:
+        yield run
+        run("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _say(reason: str) -> None:
+    sys.stderr.write(f"warning: the ledger cannot be written ({reason}): waiting until it can\n")
 
 
 @contextmanager
