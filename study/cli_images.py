@@ -48,13 +48,14 @@ def evaluate(  # noqa: PLR0913 # as above
     store: StorePath = STORE,
 ) -> None:
     """Score a trained model on images whose structure channels are known."""
-    from study.commands.evaluate import evaluate_command
+    from study.commands.evaluate import CHANNELS, evaluate_command
     from study.commands.models import model_file
+    from study.commands.tiling import parse_settings, tiling_from
 
+    values = parse_settings(settings, also=(CHANNELS,))
+    wanted = tiling_from(tiling, padding, samples, values)
     with model_file(model, store) as file:
-        evaluate_command(
-            file, images, tiling=tiling, padding_px=padding, samples=samples, settings=settings, axes=axes, out=out
-        )
+        evaluate_command(file, images, tiling=wanted, channels=values.get(CHANNELS), axes=axes, out=out)
 
 
 @app.command(

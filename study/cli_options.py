@@ -25,6 +25,10 @@ TrackingUri = Annotated[
         help="MLflow server to show the study on, remembered with the store; without it, a database in the store.",
     ),
 ]
+Address = Annotated[str | None, typer.Option(help="Ray cluster, HOST:PORT or auto; without it, this machine.")]
+FiguresFolder = Annotated[
+    Path | None, typer.Option("--out", help="Where to write; without it, into the store or beside the file.")
+]
 Model = Annotated[
     Path, typer.Argument(help="A model file, *.safetensors, or models:/STUDY@best of a store.", show_default=False)
 ]

@@ -5,7 +5,19 @@ from typing import Annotated
 
 import typer
 
-from study.cli_options import STORE, Axes, Name, Settings, Space, StorePath, StudyName, StudyOrFile, TrackingUri
+from study.cli_options import (
+    STORE,
+    Address,
+    Axes,
+    FiguresFolder,
+    Name,
+    Settings,
+    Space,
+    StorePath,
+    StudyName,
+    StudyOrFile,
+    TrackingUri,
+)
 
 app = typer.Typer()
 
@@ -16,9 +28,7 @@ def run(
     settings: Settings = [],  # noqa: B006 # typer reads the default, nobody changes it
     store: StorePath = STORE,
     name: Name = None,
-    address: Annotated[
-        str | None, typer.Option(help="Ray cluster, HOST:PORT or auto; without it, this machine.")
-    ] = None,
+    address: Address = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Compute again what has been computed.")] = False,
     tracking_uri: TrackingUri = None,
 ) -> None:
@@ -78,9 +88,7 @@ def stop(study: StudyName, store: StorePath = STORE) -> None:
 def resume(
     study: StudyName,
     store: StorePath = STORE,
-    address: Annotated[
-        str | None, typer.Option(help="Ray cluster, HOST:PORT or auto; without it, this machine.")
-    ] = None,
+    address: Address = None,
 ) -> None:
     """Go on with a study by its name, as it was last started."""
     from study.commands.resume import resume_command
@@ -92,9 +100,7 @@ def resume(
 def figures(
     study: StudyOrFile,
     store: StorePath = STORE,
-    out: Annotated[Path | None, typer.Option(help="Where to write; without it, into the store or beside the file.")] = (
-        None
-    ),
+    out: FiguresFolder = None,
 ) -> None:
     """Draw the figures, tables and report of a study again, from the store or a frozen file alone."""
     from study.commands.figures import figures_command
@@ -106,9 +112,7 @@ def figures(
 def report(
     study: StudyOrFile,
     store: StorePath = STORE,
-    out: Annotated[Path | None, typer.Option(help="Where to write; without it, into the store or beside the file.")] = (
-        None
-    ),
+    out: FiguresFolder = None,
 ) -> None:
     """Write the report of a study, one page that needs no other file, and say what it found."""
     from study.commands.report import report_command

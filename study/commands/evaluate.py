@@ -8,10 +8,13 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from study.commands.tiling import parse_settings, tiling_from
+from usplit_core.config import TilingConfig
 from usplit_core.errors import DataError, OutputError
 from usplit_core.settings import Setting
 from usplit_core.vocabulary import METRICS
+
+#: The setting that says which channels of the images are meant.
+CHANNELS = "data.channels"
 
 #: Shown where an evaluation has them; a file holds every score.
 _SHOWN = (
@@ -37,22 +40,20 @@ def evaluate_command(
     model: Path,
     images: list[str],
     *,
-    tiling: str,
-    padding_px: int,
-    samples: int,
-    settings: list[str],
+    tiling: TilingConfig,
+    channels: Setting,
     axes: str | None,
     out: Path | None,
 ) -> None:
     """Superimpose the channels of every image, split them and show the scores; write those of frames to `out`.
+
+    `channels` are those of the images; None = as in the training.
 
     Raises
     ------
     UserError
         If the model, an image, the tiling or the output cannot be used.
     """
-    values = parse_settings(settings, also=("data.channels",))
-    wanted = tiling_from(tiling, padding_px, samples, values)
     if out is not None:
         _make_folder(out)
     from study.commands.device import pick_device
@@ -63,10 +64,11 @@ def evaluate_command(
     from usplit_core.inference.evaluation import evaluate
 
     _, saved = load_model(model)
-    check_tiling(saved.run.model, wanted)
+    check_tiling(saved.run.model, tiling)
+    chosen: Any = saved.run.data.channels if channels is None else channels
     found = []
     for image in images:
-        frames = read_frames(image, axes=axes, channels=_channels(values, saved.run.data.channels))
+        frames = read_frames(image, axes=axes, channels=chosen)
         count = frames.pixels.shape[1]
         if count != saved.run.model.structure_channels:
             raise DataError(
@@ -74,16 +76,11 @@ def evaluate_command(
                 "choose them with --set data.channels=0,1"
             )
         parts = Parts(frames.pixels[:0], frames.pixels[:0], frames.pixels, {})
-        (evaluation,) = evaluate(model, parts, [wanted], device=pick_device())
+        (evaluation,) = evaluate(model, parts, [tiling], device=pick_device())
         found.append(_Scores(Path(image).name, saved.channel_names, evaluation.metrics, evaluation.frames))
     Console().print(_table(found), soft_wrap=True)
     if out is not None:
         _write_csv(found, out)
-
-
-def _channels(values: dict[str, Setting], trained_with: tuple[int | str, ...]) -> tuple[int | str, ...]:
-    chosen: Any = values.get("data.channels", trained_with)
-    return tuple(chosen)
 
 
 def _table(found: list[_Scores]) -> Table:

@@ -12,16 +12,21 @@ Sampler = Literal["tpe", "cma-es", "gp", "nsga-ii", "random"]
 
 
 @dataclass(frozen=True)
-class FullFactorial:
-    """Every combination of the levels of all grids."""
+class _Design:
+    """What every design can say of itself."""
 
     def describe(self) -> dict[str, Any]:
         """Return the design as JSON-able data."""
-        return {"kind": "FullFactorial"}
+        return {"kind": type(self).__name__, **vars(self)}
 
 
 @dataclass(frozen=True)
-class Fractional:
+class FullFactorial(_Design):
+    """Every combination of the levels of all grids."""
+
+
+@dataclass(frozen=True)
+class Fractional(_Design):
     """A balanced fraction of all combinations: main effects at less cost, at the price of confounding.
 
     Where every grid has two levels, and the fraction is 1/2, 1/4, 1/8, …, the design is regular:
@@ -52,13 +57,9 @@ class Fractional:
         """One combination in so many is trained."""
         return round(1 / self.fraction)
 
-    def describe(self) -> dict[str, Any]:
-        """Return the design as JSON-able data."""
-        return {"kind": "Fractional", "fraction": self.fraction}
-
 
 @dataclass(frozen=True)
-class OneFactor:
+class OneFactor(_Design):
     """A base point, and every other level of each factor alone beside it: no interactions can be seen.
 
     Attributes
@@ -78,85 +79,60 @@ class OneFactor:
 
 
 @dataclass(frozen=True)
-class LatinHypercube:
+class _Draws(_Design):
+    """So many points, drawn.
+
+    Attributes
+    ----------
+    trials
+        How many combinations.
+    seed
+        Decides which; of a search, only the first ones.
+    """
+
+    trials: int
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_count(self, "trials", 1)
+        _check_seed(self, self.seed)
+
+
+@dataclass(frozen=True)
+class LatinHypercube(_Draws):
     """Points spread over the space: of n trials, one in each n-th of the range of every factor.
 
     A draw that a rule forbids is replaced by one of a further hypercube, so rules thin the strata out.
-
-    Attributes
-    ----------
-    trials
-        How many combinations.
-    seed
-        Decides which.
     """
-
-    trials: int
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        _check_draws("LatinHypercube", self.trials, self.seed)
-
-    def describe(self) -> dict[str, Any]:
-        """Return the design as JSON-able data."""
-        return {"kind": "LatinHypercube", **vars(self)}
 
 
 @dataclass(frozen=True)
-class Random:
-    """Points drawn at random, each independent of the others.
-
-    Attributes
-    ----------
-    trials
-        How many combinations.
-    seed
-        Decides which.
-    """
-
-    trials: int
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        _check_draws("Random", self.trials, self.seed)
-
-    def describe(self) -> dict[str, Any]:
-        """Return the design as JSON-able data."""
-        return {"kind": "Random", **vars(self)}
+class Random(_Draws):
+    """Points drawn at random, each independent of the others."""
 
 
 @dataclass(frozen=True)
-class Search:
+class Search(_Draws):
     """Points that a sampler draws one after another, learning from the values of those before.
 
     Attributes
     ----------
-    trials
-        How many combinations.
     sampler
         ``tpe`` for any space and one or more objectives; ``gp`` for few, costly trials; ``cma-es``
         for numbers and one objective; ``nsga-ii`` for several objectives and many trials;
         ``random`` to compare with.
-    seed
-        Decides the first draws.
     """
 
-    trials: int
     sampler: Sampler = "tpe"
-    seed: int = 0
 
     def __post_init__(self) -> None:
-        _check_draws("Search", self.trials, self.seed)
+        super().__post_init__()
         if self.sampler not in get_args(Sampler):
             raise ConfigError(f"Search(sampler={self.sampler!r}): {nearest(str(self.sampler), get_args(Sampler))}")
 
-    def describe(self) -> dict[str, Any]:
-        """Return the design as JSON-able data."""
-        return {"kind": "Search", **vars(self)}
-
 
 @dataclass(frozen=True)
-class Population:
+class Population(_Design):
     """Population based training (Jaderberg et al., arXiv:1711.09846): settings change while networks are trained.
 
     A first generation of members is drawn at random. After each generation, the worst members are
@@ -187,8 +163,9 @@ class Population:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _check_draws("Population", self.members, self.seed, name="members", least=2)
-        _check_draws("Population", self.generations, self.seed, name="generations", least=2)
+        _check_count(self, "members", 2)
+        _check_count(self, "generations", 2)
+        _check_seed(self, self.seed)
         if not 0 < self.replaced <= 0.5:
             raise ConfigError(f"Population(replaced={self.replaced}): give a part above 0, at most 0.5, such as 0.25")
 
@@ -205,10 +182,6 @@ class Population:
         """Return whether a copy may change the factor `name`."""
         return name.partition(".")[0] in _WITHOUT_WEIGHTS if self.change is None else name in self.change
 
-    def describe(self) -> dict[str, Any]:
-        """Return the design as JSON-able data."""
-        return {"kind": "Population", **vars(self)}
-
 
 #: Sections whose settings shape no weights.
 _WITHOUT_WEIGHTS = ("train", "objective")
@@ -220,8 +193,12 @@ Sampled = LatinHypercube | Random | Adaptive
 Design = Crossed | Sampled
 
 
-def _check_draws(word: str, trials: object, seed: object, *, name: str = "trials", least: int = 1) -> None:
-    if not isinstance(trials, int) or isinstance(trials, bool) or trials < least:
-        raise ConfigError(f"{word}({name}={trials!r}): give a whole number of {name}, at least {least}")
+def _check_count(design: _Design, name: str, least: int) -> None:
+    value: object = vars(design)[name]
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ConfigError(f"{type(design).__name__}({name}={value!r}): give a whole number of {name}, at least {least}")
+
+
+def _check_seed(design: _Design, seed: object) -> None:
     if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**31:
-        raise ConfigError(f"{word}(seed={seed!r}): give a whole number from 0 to 2**31 - 1")
+        raise ConfigError(f"{type(design).__name__}(seed={seed!r}): give a whole number from 0 to 2**31 - 1")

@@ -204,7 +204,7 @@ def test_a_level_that_a_constraint_removes_from_a_fraction_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    "design", [FullFactorial(), Fractional(1 / 2), OneFactor({"model.depth": 3}), Random(3), Search(4, "gp", 1)]
+    "design", [FullFactorial(), Fractional(1 / 2), OneFactor({"model.depth": 3}), Random(3), Search(4, 1, "gp")]
 )
 def test_a_design_is_described_by_its_name(design: Any) -> None:
     assert design.describe()["kind"] == type(design).__name__
