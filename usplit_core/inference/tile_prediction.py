@@ -191,7 +191,7 @@ def _predict_tiles(
 @torch.inference_mode()
 def _predict(network: Network, inputs: Tensor, samples: int, margin_px: int) -> tuple[Tensor, Tensor | None]:
     """Return mean and scatter (T, C, Y, X) of posterior samples, which share one pass of the encoder."""
-    maps = network.encode(inputs)
+    maps = network.encode(inputs, margin_px=margin_px)
     mean = network.decode(maps, with_kl=False, margin_px=margin_px).mean
     if samples == 1:
         return mean, None

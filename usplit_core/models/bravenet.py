@@ -61,7 +61,7 @@ class BraveNet(Network):
             for level in reversed(range(1, config.depth - 1))
         )
 
-    def encode(self, input: Tensor) -> tuple[Tensor, ...]:
+    def encode(self, input: Tensor, *, margin_px: int | None = None) -> tuple[Tensor, ...]:
         """Return the map of each level, that of both encoders concatenated; see `Network.encode`."""
         check_input(input, self.config)
         maps = [encoder(input[:, index : index + 1]) for index, encoder in enumerate(self.encoders)]

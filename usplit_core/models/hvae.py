@@ -25,13 +25,24 @@ from torch import Tensor, nn
 
 from usplit_core.config import ModelConfig
 from usplit_core.errors import ConfigError
-from usplit_core.models.latent import DeterministicLatent, Latent, StochasticLatent
+from usplit_core.models.latent import DeterministicLatent, Latent, LatentSize, StochasticLatent
 from usplit_core.models.lateral import LateralMerge, context_stem
-from usplit_core.models.layers import Merge, ResidualBlock, centre_crop, downsample, stem, upsample
+from usplit_core.models.layers import (
+    Merge,
+    ResidualBlock,
+    Stem,
+    Upsample,
+    centre_crop,
+    centre_pad,
+    downsample,
+    seen_by,
+)
 from usplit_core.models.likelihood import GaussianHead
 from usplit_core.models.network import Network, Prediction, check_input
 from usplit_core.models.windows import Window, Windows, needed_windows, whole_windows
 
+#: What a 3×3 convolution sees beyond its result, on both sides together.
+_CONV_RIM_PX = 2
 #: Networks with more levels scale the posterior features up, level by level.
 _MAX_UNSCALED_DEPTH = 4
 
@@ -44,12 +55,12 @@ class BottomUpLevel(nn.Module):
         self.downsample = downsample(filters, dropout)
         self.lateral_merge = LateralMerge(filters, dropout) if with_context else None
 
-    def forward(self, primary: Tensor, context: Tensor | None) -> Tensor:
-        """Return (B, F, Y / 2, X / 2), or with a context map (B, F, Y, X) a map of its size."""
+    def forward(self, primary: Tensor, context: Tensor | None, kept: tuple[int, int] | None = None) -> Tensor:
+        """Return (B, F, Y / 2, X / 2), or with a context map (B, F, Y, X) that size or its centre, `kept`."""
         halved: Tensor = self.downsample(primary)
         if self.lateral_merge is None:
             return halved
-        merged: Tensor = self.lateral_merge(halved, context)
+        merged: Tensor = self.lateral_merge(halved, context, kept)
         return merged
 
 
@@ -75,7 +86,7 @@ class TopDownLevel(nn.Module):
         self.posterior_merge = None if is_top else Merge(filters, dropout)
         self.skip_merge = None if is_top else Merge(filters, dropout)
         self.latent = latent
-        self.upsample = upsample(filters, dropout)
+        self.upsample = Upsample(filters, dropout)
         self.posterior_scale = posterior_scale
 
     def forward(
@@ -84,6 +95,7 @@ class TopDownLevel(nn.Module):
         above: Tensor | None,
         window: tuple[Window, Window],
         *,
+        kept: tuple[int, int],
         given: Tensor | None,
         with_kl: bool,
     ) -> tuple[Tensor, Latent | None]:
@@ -97,23 +109,28 @@ class TopDownLevel(nn.Module):
             Map of the level above, (B, F, Y, X) or its centre; None at the top.
         window
             What to compute of these maps, along Y and X.
+        kept
+            What to compute of the doubled map, along Y and X.
         given, with_kl
             As in `StochasticLatent`.
         """
-        rows, columns = window
-        bottom_up = centre_crop(bottom_up, rows.entering, columns.entering)
-        above = above if above is None else centre_crop(above, rows.entering, columns.entering)
-        given = given if given is None else centre_crop(given, rows.entering, columns.entering)
-        features = bottom_up if self.posterior_merge is None else self.posterior_merge(bottom_up, above)
+        entering, sampled, leaving = zip(*window, strict=True)
+        bottom_up = centre_crop(bottom_up, *entering)
+        above = above if above is None else centre_crop(above, *entering)
+        features = bottom_up
+        if self.posterior_merge is not None:
+            features = self.posterior_merge(bottom_up, above, seen_by(sampled, bottom_up, _CONV_RIM_PX))
         if self.posterior_scale != 1:
             features = features * self.posterior_scale
-        leaving = (rows.leaving, columns.leaving)
         # Only what leaves is computed, in training too: the map is cropped behind the last batch norm before it.
-        is_top = self.skip_merge is None
-        x, latent = self.latent(features, above, given=given, with_kl=with_kl, kept=leaving if is_top else None)
+        output = leaving
+        if self.skip_merge is not None:
+            output = sampled if self.training else seen_by(leaving, bottom_up, ResidualBlock.rim_px)
+        size = LatentSize(entering, sampled, output)
+        x, latent = self.latent(features, above, given=given, with_kl=with_kl, size=size)
         if self.skip_merge is not None:
             x = self.skip_merge(x, above, leaving)  # (B, F, Y, X)
-        return self.upsample(x), latent
+        return self.upsample(x, kept), latent
 
 
 class LadderVAE(Network):
@@ -122,7 +139,7 @@ class LadderVAE(Network):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
         levels, filters, dropout = range(config.depth), config.filters, config.dropout
-        self.stem = stem(filters, dropout)
+        self.stem = Stem(filters, dropout)
         self.context_stems = nn.ModuleList(context_stem(filters, dropout) for _ in range(config.lc_depth))
         self.bottom_up = nn.ModuleList(
             BottomUpLevel(filters, dropout, with_context=level < config.lc_depth) for level in levels
@@ -131,20 +148,24 @@ class LadderVAE(Network):
         self.final_block = ResidualBlock(filters, dropout)
         self.likelihood = GaussianHead(filters, config.structure_channels, config.log_variance, config.min_log_variance)
 
-    def encode(self, input: Tensor) -> tuple[Tensor, ...]:
+    def encode(self, input: Tensor, *, margin_px: int | None = None) -> tuple[Tensor, ...]:
         """Return the bottom-up map of each level, from the bottom; see `Network.encode`."""
         check_input(input, self.config)
         height, width = input.shape[-2:]
+        sizes = [(self._map_px(height, level), self._map_px(width, level)) for level in range(self.config.depth)]
+        top = (self._top_size(height, margin_px), self._top_size(width, margin_px))
         x = self.stem(input[:, :1])  # (B, F, Y, X)
         maps = []
         for level, bottom_up in enumerate(self.bottom_up):
-            context = None
+            context, kept = None, top if level == self.config.depth - 1 else None
             if level < self.config.lc_depth:
-                context = self.context_stems[level](input[:, level + 1 : level + 2])  # (B, F, Y, X)
-            x = bottom_up(x, context)
-            is_lean = self.config.variant == "lean"
-            maps.append(centre_crop(x, height >> (level + 1), width >> (level + 1)) if is_lean else x)
-        return tuple(maps)
+                image = input[:, level + 1 : level + 2]
+                seen = None if kept is None or self.training else seen_by(kept, image, ResidualBlock.rim_px)
+                context = self.context_stems[level](image, seen)  # (B, F, Y, X)
+            x = bottom_up(x, context, kept)
+            maps.append(x if kept else centre_crop(x, *sizes[level]))
+        # What was left out of the top map, and nobody sees, is zero.
+        return *maps[:-1], centre_pad(centre_crop(x, *top), *sizes[-1])
 
     def decode(
         self,
@@ -163,26 +184,45 @@ class LadderVAE(Network):
         """
         if with_kl:
             self._check_prior_size(maps[-1])
-        rows, columns = (self._windows(maps, axis, margin_px, with_kl=with_kl) for axis in (-2, -1))
+        needs_all = self.training or with_kl
+        rows, columns = (
+            self._windows([x.shape[axis] for x in maps], margin_px, needs_all=needs_all) for axis in (-2, -1)
+        )
         windows = list(zip(rows.levels, columns.levels, strict=True))
         x: Any = None  # nothing lies above the top level
         drawn: list[Latent | None] = []
+        kept = [(rows.final, columns.final), *((row.entering, column.entering) for row, column in windows)]
         for level in reversed(range(self.config.depth)):
             given = None if latents is None else latents[level]
-            x, latent = self.top_down[level](maps[level], x, windows[level], given=given, with_kl=with_kl)
+            top_down = self.top_down[level]
+            x, latent = top_down(maps[level], x, windows[level], kept=kept[level], given=given, with_kl=with_kl)
             drawn.append(latent)
-        mean, log_variance = self.likelihood(self.final_block(centre_crop(x, rows.final, columns.final)))
+        mean, log_variance = self.likelihood(self.final_block(x, (rows.head, columns.head)))
         mean = centre_crop(mean, rows.kept, columns.kept)  # (B, C, Y, X)
         if log_variance is not None:
             log_variance = centre_crop(log_variance, rows.kept, columns.kept)
         return Prediction(mean, log_variance, tuple(latent for latent in reversed(drawn) if latent is not None))
 
-    def _windows(self, maps: Sequence[Tensor], axis: int, margin_px: int, *, with_kl: bool) -> Windows:
-        """Return what to compute: in training, for the KL and for a mean log-variance every pixel counts."""
+    def _windows(self, sizes: Sequence[int], margin_px: int, *, needs_all: bool) -> Windows:
+        """Return what to compute of maps of these sizes: in training and for the KL every pixel counts."""
+        # The mean log-variance of an image is that of all pixels.
         is_pixelwise = self.config.log_variance in ("none", "pixelwise")
-        windows = needed_windows if is_pixelwise and not (self.training or with_kl) else whole_windows
+        windows = needed_windows if is_pixelwise and not needs_all else whole_windows
         crops = [self.config.variant != "lean" and level < self.config.lc_depth for level in range(self.config.depth)]
-        return windows([x.shape[axis] for x in maps], crops, margin_px)
+        return windows(sizes, crops, margin_px)
+
+    def _map_px(self, side: int, level: int) -> int:
+        """Return the side of a map that the decoder sees, of an input of `side` px."""
+        halvings = level + 1 if self.config.variant == "lean" else max(0, level + 1 - self.config.lc_depth)
+        return side >> halvings
+
+    def _top_size(self, side: int, margin_px: int | None) -> int:
+        """Return the side of what to compute of the top map."""
+        depth = self.config.depth
+        if margin_px is None or self.training:
+            return self._map_px(side, depth - 1)
+        sizes = [self._map_px(side, level) for level in range(depth)]
+        return self._windows(sizes, margin_px, needs_all=False).levels[-1].entering
 
     def _check_prior_size(self, top: Tensor) -> None:
         side = _top_prior_px(self.config)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from usplit_core.models.layers import centre_conv, conv3x3
+from usplit_core.models.layers import centre_conv, centre_crop, conv3x3
 
 MAX_RAW_LOG_VARIANCE = 20.0
 MIN_VARIANCE = 1e-6
@@ -181,6 +181,18 @@ def _prior(latent: Latent) -> Gaussian:
     return latent.prior
 
 
+class LatentSize(NamedTuple):
+    """Along Y and X, what a level computes of latent and output, and for which window of its maps noise is drawn."""
+
+    drawn: tuple[int, int]
+    latent: tuple[int, int]
+    output: tuple[int, int]
+
+
+def _whole(features: Tensor) -> LatentSize:
+    return LatentSize(*[(features.shape[-2], features.shape[-1])] * 3)
+
+
 class StochasticLatent(nn.Module):
     """z of one level: drawn from the posterior, or given.
 
@@ -209,9 +221,9 @@ class StochasticLatent(nn.Module):
         *,
         given: Tensor | None,
         with_kl: bool,
-        kept: tuple[int, int] | None = None,
+        size: LatentSize | None = None,
     ) -> tuple[Tensor, Latent]:
-        """Return the output map (B, F, Y, X), or its central `kept` px, and the latent.
+        """Return the output map (B, F, Y, X) of the size asked for, and the latent.
 
         Parameters
         ----------
@@ -223,18 +235,19 @@ class StochasticLatent(nn.Module):
             A latent to use in place of a sample, (B, Z, Y, X).
         with_kl
             Whether to compute the prior.
+        size
+            What to compute; None = everything.
         """
-        parameters = self.posterior_head(features)  # (B, 2 Z, Y, X)
+        size = _whole(features) if size is None else size
+        parameters = centre_conv(self.posterior_head, features, *size.latent)  # (B, 2 Z, Y, X)
         posterior = gaussian(parameters)
         prior = gaussian(self._prior(parameters, above)) if with_kl else None
         if given is not None:
-            return self._output_of(given, kept), Latent(given, None, posterior, prior)
-        noise = _noise_like(parameters)  # (B, Z, Y, X)
-        sample: Tensor = _Draw.apply(*posterior, noise)  # type: ignore[no-untyped-call]  # torch does not type it
-        return self._output_of(sample, kept), Latent(sample, noise, posterior, prior)
-
-    def _output_of(self, z: Tensor, kept: tuple[int, int] | None) -> Tensor:
-        return centre_conv(self.output, z, *(kept or z.shape[-2:]))
+            sample, noise = centre_crop(given, *size.latent), None
+        else:
+            noise = centre_crop(_noise_like(parameters, size.drawn), *size.latent)  # (B, Z, Y, X)
+            sample = _Draw.apply(*posterior, noise)  # type: ignore[no-untyped-call]  # torch does not type it
+        return centre_conv(self.output, sample, *size.output), Latent(sample, noise, posterior, prior)
 
     def _prior(self, parameters: Tensor, above: Tensor | None) -> Tensor:
         """Return the parameters of the prior in the memory order of those of the posterior."""
@@ -248,9 +261,10 @@ def _memory_order(maps: Tensor) -> torch.memory_format:
     return torch.contiguous_format if maps.is_contiguous() else torch.channels_last
 
 
-def _noise_like(parameters: Tensor) -> Tensor:
-    """Return standard normal noise (B, Z, Y, X), float32, in the memory order of `parameters` (B, 2 Z, Y, X)."""
-    batch, channels, height, width = parameters.shape
+def _noise_like(parameters: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return standard normal noise of that size (B, Z, Y, X), float32, in the memory order of the parameters."""
+    batch, channels = parameters.shape[:2]
+    height, width = size
     order = _memory_order(parameters)
     if order == torch.contiguous_format or parameters.dtype == torch.float32:
         # In full precision the memory order is a matter of speed only: a sample has the same noise in each.
@@ -277,8 +291,9 @@ class DeterministicLatent(nn.Module):
         *,
         given: Tensor | None,
         with_kl: bool,
-        kept: tuple[int, int] | None = None,
+        size: LatentSize | None = None,
     ) -> tuple[Tensor, None]:
         """Return the output map (B, F, Y, X); arguments as in `StochasticLatent`."""
-        sample = self.posterior_head(features) if given is None else given  # (B, Z, Y, X)
-        return centre_conv(self.output, sample, *(kept or sample.shape[-2:])), None
+        size = _whole(features) if size is None else size
+        sample = centre_conv(self.posterior_head, features, *size.latent) if given is None else given  # (B, Z, Y, X)
+        return centre_conv(self.output, centre_crop(sample, *size.latent), *size.output), None

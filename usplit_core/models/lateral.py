@@ -7,12 +7,12 @@ the centre of the context map, pixel by pixel.
 
 from torch import Tensor, nn
 
-from usplit_core.models.layers import Merge, stem
+from usplit_core.models.layers import Merge, Stem
 
 
-def context_stem(filters: int, dropout: float) -> nn.Sequential:
+def context_stem(filters: int, dropout: float) -> Stem:
     """Return what lifts one context input (B, 1, Y, X) to F filters; its kernel is 5 px, that of the patch 3 px."""
-    return stem(filters, dropout, kernel_px=5)
+    return Stem(filters, dropout, kernel_px=5)
 
 
 class LateralMerge(nn.Module):
@@ -22,7 +22,10 @@ class LateralMerge(nn.Module):
         super().__init__()
         self.merge = Merge(filters, dropout)
 
-    def forward(self, primary: Tensor, context: Tensor) -> Tensor:
-        """Surround `primary` (B, F, Y / 2, X / 2) with zeros and merge it with `context` (B, F, Y, X)."""
-        merged: Tensor = self.merge(primary, context)  # (B, F, Y, X)
+    def forward(self, primary: Tensor, context: Tensor, kept: tuple[int, int] | None = None) -> Tensor:
+        """Surround `primary` (B, F, Y / 2, X / 2) with zeros and merge it with `context` (B, F, Y, X).
+
+        Returns a map of the size of `context`, or its central `kept` px.
+        """
+        merged: Tensor = self.merge(primary, context, kept)  # (B, F, Y, X)
         return merged

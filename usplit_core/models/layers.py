@@ -17,17 +17,29 @@ def conv3x3(inputs: int, outputs: int, *, stride: int = 1) -> nn.Conv2d:
 
 
 def centre_conv(conv: nn.Conv2d, x: Tensor, height: int, width: int) -> Tensor:
-    """Return the central `height` × `width` px of what a 3×3 convolution makes of a map, without computing the rest."""
-    sizes = tuple(zip(x.shape[-2:], (height, width), strict=True))
-    # What is kept lies inside the map, so it sees a rim of real pixels where the whole map is padded with zeros.
-    rows, columns = (min(size, kept + 2) if size != kept + 1 else size for size, kept in sizes)
-    padding = [int(seen == size) for seen, (size, _) in zip((rows, columns), sizes, strict=True)]
+    """Return the central `height` × `width` px of what a convolution makes of a map, without computing the rest.
+
+    The convolution keeps the size of the map. Nothing but `seen_by` of the map is looked at.
+    """
+    rim_px = conv.kernel_size[0] - 1
+    rows, columns = seen_by((height, width), x, rim_px)
+    # What is kept inside the map sees a rim of real pixels where the whole map is padded with zeros.
+    padding = [rim_px // 2 * (kept + rim_px > size) for kept, size in zip((height, width), x.shape[-2:], strict=True)]
     kept: Tensor = functional.conv2d(centre_crop(x, rows, columns), conv.weight, conv.bias, padding=padding)
     return centre_crop(kept, height, width)
 
 
+def seen_by(kept: tuple[int, int], x: Tensor, rim_px: int) -> tuple[int, int]:
+    """Return how much of a map `kept` px of a result depend on, if convolutions carry `rim_px` inwards in all."""
+    height, width = (min(size, px + rim_px) for size, px in zip(x.shape[-2:], kept, strict=True))
+    return height, width
+
+
 class ResidualBlock(nn.Module):
     """Twice batch norm, ELU, 3×3 convolution, dropout of whole maps; then, if `gated`, a gate; added to its input."""
+
+    #: Pixels on both sides together by which a result depends on more of the input than itself.
+    rim_px = 4
 
     def __init__(self, filters: int, dropout: float, *, gated: bool = True) -> None:
         super().__init__()
@@ -38,12 +50,17 @@ class ResidualBlock(nn.Module):
         self.gate = Gate(filters) if gated else None
 
     def forward(self, x: Tensor, kept: tuple[int, int] | None = None) -> Tensor:
-        """Return the map (B, F, Y, X), or its central `kept` px along Y and X."""
-        height, width = x.shape[-2:] if kept is None else kept
-        first, second = self.convs
-        residual = self.dropout(first(self._activate(0, x)))
-        # Batch norm takes its statistics from the whole map; what follows it needs the kept pixels only.
-        residual = self.dropout(centre_conv(cast(nn.Conv2d, second), self._activate(1, residual), height, width))
+        """Return the map (B, F, Y, X), or its central `kept` px along Y and X, without computing what these need not.
+
+        In training batch norm takes its statistics from the whole map: only what follows the last one is left out.
+        """
+        whole = (x.shape[-2], x.shape[-1])
+        height, width = whole if kept is None else kept
+        inner = whole if self.training else seen_by((height, width), x, 2)
+        first, second = (cast(nn.Conv2d, conv) for conv in self.convs)
+        activated = self._activate(0, centre_crop(x, *seen_by(inner, x, 2)))
+        residual = self.dropout(centre_conv(first, activated, *inner))
+        residual = self.dropout(centre_conv(second, self._activate(1, residual), height, width))
         x = centre_crop(x, height, width)
         output: Tensor = x + residual if self.gate is None else self.gate(x, residual)
         return output
@@ -103,6 +120,9 @@ class Merge(nn.Module):
 
     def forward(self, first: Tensor, second: Tensor, kept: tuple[int, int] | None = None) -> Tensor:
         """Return the merged map (B, F, Y, X), or its central `kept` px; a smaller `first` is surrounded with zeros."""
+        if kept is not None and not self.training:
+            height, width = seen_by(kept, second, ResidualBlock.rim_px)
+            first, second = _centre_up_to(first, height, width), centre_crop(second, height, width)
         filters = first.shape[1]
         mixed = functional.conv2d(second, self.mix.weight[:, filters:], self.mix.bias)
         of_first = functional.conv2d(first, self.mix.weight[:, :filters])
@@ -110,13 +130,25 @@ class Merge(nn.Module):
         return merged
 
 
-def stem(filters: int, dropout: float, *, kernel_px: int = 3) -> nn.Sequential:
-    """Return what lifts a single-channel image to F filters, at the same size."""
-    return nn.Sequential(
-        nn.Conv2d(1, filters, kernel_px, padding=kernel_px // 2),
-        nn.ELU(inplace=True),
-        ResidualBlock(filters, dropout, gated=False),
-    )
+class Stem(nn.Sequential):
+    """Lifts a single-channel image to F filters, at the same size."""
+
+    def __init__(self, filters: int, dropout: float, *, kernel_px: int = 3) -> None:
+        super().__init__(
+            nn.Conv2d(1, filters, kernel_px, padding=kernel_px // 2),
+            nn.ELU(inplace=True),
+            ResidualBlock(filters, dropout, gated=False),
+        )
+
+    def forward(self, image: Tensor, kept: tuple[int, int] | None = None) -> Tensor:
+        """Return the map (B, F, Y, X), or its central `kept` px."""
+        conv, elu, block = self
+        if kept is None or self.training:
+            lifted = conv(image)
+        else:
+            lifted = centre_conv(cast(nn.Conv2d, conv), image, *seen_by(kept, image, ResidualBlock.rim_px))
+        result: Tensor = block(elu(lifted), kept)
+        return result
 
 
 def downsample(filters: int, dropout: float) -> nn.Sequential:
@@ -124,10 +156,18 @@ def downsample(filters: int, dropout: float) -> nn.Sequential:
     return nn.Sequential(conv3x3(filters, filters, stride=2), ResidualBlock(filters, dropout))
 
 
-def upsample(filters: int, dropout: float) -> nn.Sequential:
-    """Return a transposed 3×3 convolution, which doubles the map, and a gated residual block."""
-    doubling = nn.ConvTranspose2d(filters, filters, kernel_size=3, stride=2, padding=1, output_padding=1)
-    return nn.Sequential(doubling, ResidualBlock(filters, dropout))
+class Upsample(nn.Sequential):
+    """A transposed 3×3 convolution, which doubles the map, and a gated residual block."""
+
+    def __init__(self, filters: int, dropout: float) -> None:
+        doubling = nn.ConvTranspose2d(filters, filters, kernel_size=3, stride=2, padding=1, output_padding=1)
+        super().__init__(doubling, ResidualBlock(filters, dropout))
+
+    def forward(self, x: Tensor, kept: tuple[int, int] | None = None) -> Tensor:
+        """Return the doubled map (B, F, 2 Y, 2 X), or its central `kept` px."""
+        doubling, block = self
+        result: Tensor = block(doubling(x), kept)
+        return result
 
 
 def centre_crop(x: Tensor, height: int, width: int) -> Tensor:
@@ -156,6 +196,10 @@ class _Crop(torch.autograd.Function):
 def _centre(x: Tensor, height: int, width: int) -> Tensor:
     top, left = (x.shape[-2] - height) // 2, (x.shape[-1] - width) // 2
     return x[..., top : top + height, left : left + width]
+
+
+def _centre_up_to(x: Tensor, height: int, width: int) -> Tensor:
+    return centre_crop(x, min(height, x.shape[-2]), min(width, x.shape[-1]))
 
 
 def without_margin(x: Tensor, margin_px: int) -> Tensor:

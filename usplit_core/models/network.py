@@ -52,13 +52,16 @@ class Network(nn.Module, ABC):
         self.config = config
 
     @abstractmethod
-    def encode(self, input: Tensor) -> tuple[Tensor, ...]:
+    def encode(self, input: Tensor, *, margin_px: int | None = None) -> tuple[Tensor, ...]:
         """Return the maps that `decode` needs.
 
         Parameters
         ----------
         input
             Primary patch and its lateral context, normalised, (B, L, Y, X).
+        margin_px
+            In evaluation, what `decode` will leave out of a prediction without the KL: what such a prediction does not
+            depend on may be left out here. None = the maps serve every prediction.
 
         Raises
         ------

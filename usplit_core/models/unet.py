@@ -58,7 +58,7 @@ class UNet(Network):
         self.up = nn.ModuleList(_up(channels, level) for level in reversed(range(config.depth)))
         self.head = nn.Conv2d(channels[0], config.structure_channels, kernel_size=1)
 
-    def encode(self, input: Tensor) -> tuple[Tensor, ...]:
+    def encode(self, input: Tensor, *, margin_px: int | None = None) -> tuple[Tensor, ...]:
         """Return the first map and the map of each level; see `Network.encode`."""
         check_input(input, self.config)
         x = self.first(input[:, :1])  # (B, F, Y, X)

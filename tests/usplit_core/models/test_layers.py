@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from tests.usplit_core.models.networks import image
 from usplit_core.models.lateral import LateralMerge, context_stem
-from usplit_core.models.layers import ResidualBlock, centre_crop, centre_pad, downsample, upsample
+from usplit_core.models.layers import ResidualBlock, Upsample, centre_crop, centre_pad, downsample
 
 sizes = st.integers(1, 9)
 
@@ -22,7 +22,7 @@ def test_resampling_halves_and_doubles_the_map() -> None:
     x = image(2, 3, 8, 12)
     halved = downsample(3, 0.0)(x)
     assert halved.shape == (2, 3, 4, 6)
-    assert upsample(3, 0.0)(halved).shape == x.shape
+    assert Upsample(3, 0.0)(halved).shape == x.shape
 
 
 def test_residual_block_leaves_its_input_as_it_was() -> None:
