@@ -212,16 +212,25 @@ def _type_two(
     import statsmodels.formula.api as formula
     from statsmodels.stats.anova import anova_lm
 
-    columns = {f"f{index}": [format_setting(row[index]) for row in rows] for index in range(count)}
+    # Categories as such: the formula's reader would look at each text of thousands of rows.
+    columns = {f"f{index}": pd.Categorical(_texts([row[index] for row in rows])) for index in range(count)}
     terms = list(_term_names([""] * count, pairs))
     if blocks is not None and len(set(blocks)) > 1:
-        columns["block"] = [format_setting(seed) for seed in blocks]
+        columns["block"] = pd.Categorical(_texts(blocks))
         terms.append("C(block, Sum)")
-    fitted = formula.ols(f"y ~ {' + '.join(terms)}", data=pd.DataFrame({**columns, "y": values})).fit()
+    model = formula.ols(f"y ~ {' + '.join(terms)}", data=pd.DataFrame({**columns, "y": values}))
+    # Factors that are not told apart need the pseudoinverse, which takes seconds for ten thousand values.
+    is_regular = np.linalg.matrix_rank(model.exog.T @ model.exog) == model.exog.shape[1]
+    fitted = model.fit(method="qr" if is_regular else "pinv")
     if fitted.df_resid < 1:
         return {**dict.fromkeys(terms, (0.0, 0.0)), "Residual": (0.0, 0.0)}
     table = anova_lm(fitted, typ=2)
     return {str(key): (float(row["sum_sq"]), float(row["df"])) for key, row in table.iterrows()}
+
+
+def _texts(values: Sequence[Setting]) -> list[str]:
+    known = {value: format_setting(value) for value in dict.fromkeys(values)}
+    return [known[value] for value in values]
 
 
 def _direction(metric: str) -> Literal["minimize", "maximize"]:

@@ -113,6 +113,10 @@ class StudyRecord(NamedTuple):
     tracking_uri: str
     plan: Mapping[str, Any]
 
+    def __hash__(self) -> int:
+        """Records that are equal have equal hashes: what is derived from one is computed once, and kept by it."""
+        return hash((self.name, self.tracking_uri, len(self.trials), len(self.evaluations)))
+
     @property
     def finished(self) -> tuple[Trial, ...]:
         """The trials whose results may be compared."""

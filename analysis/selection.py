@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 
 from analysis.records import Evaluation, MissingRuns, Settings, StudyRecord
 from usplit_core.config import EVALUATION_SECTIONS, TilingConfig
@@ -9,8 +10,10 @@ from usplit_core.settings import SETTINGS, Setting, format_setting, setting
 from usplit_core.vocabulary import HEADLINE, METRICS, Metric, metric
 
 _LOG_FROM_RATIO = 20
+_KEPT = 128  # questions about a study whose answers are kept: every figure asks the same ones
 
 
+@lru_cache(_KEPT)
 def train_factors(record: StudyRecord) -> tuple[str, ...]:
     """Return the train factors that have two or more levels in the store; a seed is none."""
     return tuple(name for name in record.train if name != "train.seed" and len(levels(record, name)) > 1)
@@ -21,12 +24,14 @@ def is_sampled(record: StudyRecord, factor: str) -> bool:
     return factor in record.train and not record.train[factor]
 
 
+@lru_cache(_KEPT)
 def evaluation_factors(record: StudyRecord) -> tuple[str, ...]:
     """Return the evaluation factors that have two or more levels in the store."""
     names = [name for name in SETTINGS if name.partition(".")[0] in EVALUATION_SECTIONS]
     return tuple(name for name in names if len(levels(record, name)) > 1)
 
 
+@lru_cache(_KEPT)
 def levels(record: StudyRecord, factor: str) -> tuple[Setting, ...]:
     """Return the levels of `factor` that the store has: in the order of the search space, numbers by size."""
     rows = record.evaluations if factor.partition(".")[0] in EVALUATION_SECTIONS else record.trials
@@ -53,8 +58,9 @@ def cells(record: StudyRecord, factors: Sequence[str]) -> list[dict[str, Setting
 
 def sort_key(value: Setting) -> tuple[bool, float, str]:
     """Return what settings are sorted by: numbers first, by size, then texts."""
-    number = float(value) if isinstance(value, int | float) and is_number(value) else 0.0
-    return not is_number(value), number, format_setting(value)
+    if isinstance(value, int | float) and is_number(value):
+        return False, float(value), ""
+    return True, 0.0, format_setting(value)
 
 
 def is_number(value: Setting) -> bool:
@@ -78,6 +84,12 @@ def reference_tiling(record: StudyRecord) -> dict[str, Setting]:
     MissingRuns
         If nothing has been evaluated.
     """
+    return dict(_reference_tiling(record))
+
+
+@lru_cache(_KEPT)
+def _reference_tiling(record: StudyRecord) -> tuple[tuple[str, Setting], ...]:
+    """See `reference_tiling`."""
     require_evaluations(record)
     names = [name for name in SETTINGS if name.partition(".")[0] in EVALUATION_SECTIONS]
     trials = Counter(tuple(row.settings.get(name) for name in names) for row in record.evaluations)
@@ -91,7 +103,7 @@ def reference_tiling(record: StudyRecord) -> dict[str, Setting]:
             [position(value, known) for value, known in zip(key, order, strict=True)],
         ),
     )
-    return dict(zip(names, ranked, strict=True))
+    return tuple(zip(names, ranked, strict=True))
 
 
 def require_evaluations(record: StudyRecord) -> None:
@@ -114,6 +126,7 @@ def how_to_add(record: StudyRecord, factor: str, *, kind: str) -> str:
     )
 
 
+@lru_cache(_KEPT)
 def headline(record: StudyRecord) -> Metric:
     """Return the metric that figures and verdict are about: the paper's, else the study's objective on test frames.
 
@@ -159,7 +172,7 @@ def first_seeds(record: StudyRecord, names: Sequence[str]) -> dict[tuple[Setting
 
 def matches(settings: Settings, wanted: Settings) -> bool:
     """Say whether `settings` has every value that `wanted` names."""
-    return all(name in settings and settings[name] == value for name, value in wanted.items())
+    return wanted.items() <= settings.items()
 
 
 def pick(settings: Settings, names: Iterable[str]) -> dict[str, Setting]:

@@ -79,23 +79,36 @@ def _summarise(values: tuple[float, ...]) -> Summary:
     if len(array) == 1:
         return Summary(1, float(array[0]), None, None, None)
     deviation = float(array.std(ddof=1))
-    means = _resampling_weights(len(array)) @ array
-    low, high = np.quantile(means, [(1 - _CONFIDENCE) / 2, (1 + _CONFIDENCE) / 2])
-    return Summary(
-        len(array), float(array.mean()), deviation, deviation / float(np.sqrt(len(array))), (float(low), float(high))
-    )
+    interval = _percentiles(array)
+    return Summary(len(array), float(array.mean()), deviation, deviation / float(np.sqrt(len(array))), interval)
+
+
+def _percentiles(array: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the 2.5th and the 97.5th percentile of the means of all resamples, as `numpy.quantile` does."""
+    weights, counts = _resampling_weights(len(array))
+    means = weights @ array
+    order = np.argsort(means)
+    last = np.cumsum(counts[order]) - 1  # place of each mean's last repetition in the sorted list of all
+    places = np.array([(1 - _CONFIDENCE) / 2, (1 + _CONFIDENCE) / 2]) * (_RESAMPLES - 1)
+    below, above = (means[order[np.searchsorted(last, edge(places))]] for edge in (np.floor, np.ceil))
+    low, high = below + (above - below) * (places % 1)
+    return float(low), float(high)
 
 
 @lru_cache(maxsize=32)
-def _resampling_weights(n: int) -> NDArray[np.float64]:
-    """Return how much each of n values counts in each resample, (resamples, n).
+def _resampling_weights(n: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return how much each of n values counts in each distinct resample, (resamples, n), and how often it was drawn.
 
     `scipy.stats.bootstrap` gives the same interval (a test compares them), but draws anew for each of thousands of
-    cells. The generator is fixed: the same store gives the same interval every time it is read.
+    cells. Five values have only 126 distinct resamples, so sorting their means takes no time. The generator is fixed:
+    the same store gives the same interval every time it is read.
     """
-    return np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=_RESAMPLES) / n
+    drawn = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=_RESAMPLES)
+    distinct, counts = np.unique(drawn, axis=0, return_counts=True)
+    return distinct / n, counts
 
 
+@lru_cache(maxsize=16)
 def observations(record: StudyRecord, metric: str) -> tuple[Observation, ...]:
     """Return every finite value of `metric`: of evaluations where they have it, else of trials.
 
@@ -131,13 +144,21 @@ def group(record: StudyRecord, metric: str, factors: Sequence[str], *, where: Se
     list of Group
         In the order of the levels, the first factor varying slowest.
     """
+    return list(_groups(record, metric, tuple(factors), tuple((where or {}).items())))
+
+
+@lru_cache(maxsize=64)
+def _groups(
+    record: StudyRecord, metric: str, factors: tuple[str, ...], where: tuple[tuple[str, Setting], ...]
+) -> tuple[Group, ...]:
+    """See `group`; several figures and tables ask for the same groups."""
     collected: dict[tuple[Setting, ...], dict[Setting, list[float]]] = defaultdict(lambda: defaultdict(list))
     for row in observations(record, metric):
-        if matches(row.settings, where or {}):
+        if matches(row.settings, dict(where)):
             collected[tuple(row.settings.get(name) for name in factors)][row.seed].append(row.value)
-    order = {name: levels(record, name) for name in factors}
-    keys = sorted(collected, key=lambda key: [position(key[i], order[name]) for i, name in enumerate(factors)])
-    return [_group(dict(zip(factors, key, strict=True)), collected[key]) for key in keys]
+    order = [levels(record, name) for name in factors]
+    keys = sorted(collected, key=lambda key: [position(value, known) for value, known in zip(key, order, strict=True)])
+    return tuple(_group(dict(zip(factors, key, strict=True)), collected[key]) for key in keys)
 
 
 def best_group(groups: Sequence[Group], key: str) -> Group:

@@ -4,17 +4,21 @@ The layout (experiment tags, run tags, parameters, metrics, artifacts) is the on
 ``study/tracking/tracker.py`` writes.
 """
 
+import gc
 import json
 import math
 import os
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from functools import partial
+from contextlib import contextmanager, nullcontext
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar, cast
 
 import numpy as np
+from mlflow.artifacts import download_artifacts
 from mlflow.entities import Experiment, Run
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
@@ -26,9 +30,11 @@ from usplit_core.errors import ConfigError, UserError, nearest
 from usplit_core.settings import DEFAULT_VALUES, SETTINGS, Setting, parse_setting
 
 Row = TypeVar("Row", Trial, Evaluation)
+Content = TypeVar("Content")
 
 _TILING = [name for name in SETTINGS if name.partition(".")[0] in EVALUATION_SECTIONS]
 _TAGS = {"mlflow.source.git.commit": "commit"}
+_NO_FRAMES: tuple[FrameScore, ...] = ()
 _PAGE = 1000  # runs a call: far below the 50 000 that the store accepts, and small enough for a slow server
 
 
@@ -72,18 +78,35 @@ def read_study(tracking_uri: str, study: str) -> StudyRecord:
         remedy = nearest(study, experiments) if experiments else "it holds no study yet: start one with `usplit run`."
         raise UserError(f"there is no study {study!r} in {tracking_uri}; {remedy}")
     experiment = experiments[study]
+    with _no_collection():
+        return _record(client, tracking_uri, experiment)
+
+
+def _record(client: MlflowClient, tracking_uri: str, experiment: Experiment) -> StudyRecord:
     plan = json.loads(experiment.tags["usplit.study"])
     runs = list(_runs(client, experiment.experiment_id))
     trials = {run.info.run_id: _trial(client, run) for run in _of_kind(runs, "trial")}
     return study_record(
-        {**plan, "name": study, "question": _question(experiment)},
+        {**plan, "name": experiment.name, "question": _question(experiment)},
         trials=_newest(trials.values(), lambda trial: trial.fingerprint),
         evaluations=_newest(
-            (_evaluation(client, run, trials) for run in _of_kind(runs, "evaluation")),
+            (_evaluation(tracking_uri, run, trials) for run in _of_kind(runs, "evaluation")),
             lambda row: (row.trial, tuple(row.settings.get(name) for name in _TILING)),
         ),
         tracking_uri=tracking_uri,
     )
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Let the garbage collector rest: it would look again and again at hundreds of thousands of rows that all stay."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _open(tracking_uri: str) -> MlflowClient:
@@ -149,6 +172,7 @@ def _settings(run: Run) -> Settings:
     return {**DEFAULT_VALUES, **{name: _typed(name, text) for name, text in run.data.params.items()}}
 
 
+@lru_cache(maxsize=4096)
 def _typed(name: str, text: str) -> Setting:
     """Type a parameter by the schema; what another version wrote and this one does not know stays text."""
     if name not in SETTINGS:
@@ -188,15 +212,15 @@ def _is_kept(tag: str) -> bool:
     return tag in _TAGS or tag.startswith("usplit.")
 
 
-def _evaluation(client: MlflowClient, run: Run, trials: Mapping[str, Trial]) -> Evaluation:
+def _evaluation(tracking_uri: str, run: Run, trials: Mapping[str, Trial]) -> Evaluation:
     parent = trials.get(run.data.tags.get("mlflow.parentRunId", ""))
     return Evaluation(
         trial=parent.fingerprint if parent else run.data.tags.get("usplit.fingerprint", ""),
         run_id=run.info.run_id,
         settings=_settings(run),
         metrics=_metrics(run),
-        frames=partial(_read_frames, client, run.info.run_id),
-        sample=partial(_read_sample, client, run.info.run_id),
+        frames=partial(_read_artifact, tracking_uri, f"{run.info.artifact_uri}/frames.json", _frames, _NO_FRAMES),
+        sample=partial(_read_artifact, tracking_uri, f"{run.info.artifact_uri}/sample.npz", _sample, None),
     )
 
 
@@ -206,10 +230,21 @@ def _read_history(client: MlflowClient, run_id: str, key: str) -> tuple[Point, .
     return tuple(Point(step, value) for step, value in {metric.step: metric.value for metric in history}.items())
 
 
-def _read_frames(client: MlflowClient, run_id: str) -> tuple[FrameScore, ...]:
-    path = _artifact(client, run_id, "frames.json")
-    if path is None:
-        return ()
+def _read_artifact(tracking_uri: str, uri: str, read: Callable[[Path], Content], absent: Content) -> Content:
+    """Return what `read` makes of the file at `uri`, or `absent` where the run has none.
+
+    The client would ask the store for the run several times before each file; where its files lie is known already.
+    """
+    is_here = uri.startswith(("file:", "/"))
+    with nullcontext() if is_here else tempfile.TemporaryDirectory() as folder:
+        try:
+            path = Path(download_artifacts(artifact_uri=uri, dst_path=folder, tracking_uri=tracking_uri))
+        except (MlflowException, OSError):
+            return absent
+        return read(path)
+
+
+def _frames(path: Path) -> tuple[FrameScore, ...]:
     return tuple(
         FrameScore(
             int(row["frame"]),
@@ -220,18 +255,7 @@ def _read_frames(client: MlflowClient, run_id: str) -> tuple[FrameScore, ...]:
     )
 
 
-def _read_sample(client: MlflowClient, run_id: str) -> Sample | None:
-    path = _artifact(client, run_id, "sample.npz")
-    if path is None:
-        return None
+def _sample(path: Path) -> Sample | None:
     with np.load(path, allow_pickle=False) as arrays:
         names = tuple(str(name) for name in arrays["channels"]) if "channels" in arrays else ()
         return Sample(arrays["input"], arrays["prediction"], arrays["target"], names, arrays.get("calibration"))
-
-
-def _artifact(client: MlflowClient, run_id: str, name: str) -> Path | None:
-    """Return where the artifact lies on this machine, fetched if need be; None if the run has none."""
-    try:
-        return Path(client.download_artifacts(run_id, name))
-    except (MlflowException, OSError):
-        return None

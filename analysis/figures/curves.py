@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from analysis.records import Settings, StudyRecord
 from analysis.selection import axis_label, describe, format_value, is_number, is_sampled, levels, spans_decades
 from analysis.statistics import FEW, Group, Summary, group
-from analysis.style import FAINT, PALETTE, colour, mark_levels, marker
+from analysis.style import FAINT, PALETTE, colour, draw_seeds, mark_levels, marker
 from usplit_core.settings import Setting
 from usplit_core.vocabulary import Metric
 
@@ -154,8 +154,7 @@ def _draw_curve(ax: Axes, curve: Curve, positions: Sequence[float], index: int, 
         for value in point.values
         if point.summary.interval is not None
     ]
-    ax.scatter([x for x, _ in seeds], [y for _, y in seeds], s=6, color=colour(index), alpha=0.45, linewidths=0,
-               zorder=3)  # fmt: skip
+    draw_seeds(ax, [x for x, _ in seeds], [y for _, y in seeds], index)
     label = _with_count(curve)
     # Levels that are names have no order: nothing joins them.
     ax.plot(

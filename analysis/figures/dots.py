@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from analysis.statistics import FEW, Summary
-from analysis.style import colour, marker
+from analysis.style import colour, draw_seeds, marker
 
 _NEIGHBOUR = 0.75  # of the height of a row that its series share
 
@@ -35,23 +36,27 @@ def draw_dots(ax: Axes, dots: Sequence[Dot], *, scale: float = 1.0) -> None:
     """Draw a line of means, intervals and seeds a row, series below each other within it; values over `scale`."""
     rows, series = rows_of(dots), series_of(dots)
     step = _NEIGHBOUR / max(len(series), 1)
-    for dot in dots:
-        index = series.index(dot.series)
-        at = rows.index(dot.row) + (index - (len(series) - 1) / 2) * step
-        if dot.summary.interval is not None:
-            ax.plot([edge / scale for edge in dot.summary.interval], [at, at], color=colour(index), linewidth=0.9)
-            ax.scatter([value / scale for value in dot.values], [at] * len(dot.values), s=6, color=colour(index),
-                       alpha=0.45, linewidths=0)  # fmt: skip
-        first = dot is next(item for item in dots if item.series == dot.series)
-        ax.plot(
-            dot.summary.mean / scale, at, linestyle="none", marker=marker(index), color=colour(index),
-            markeredgecolor="white", markeredgewidth=0.5, label=dot.series if first else None, zorder=4,
-        )  # fmt: skip
+    for index, name in enumerate(series):
+        own = [dot for dot in dots if dot.series == name]
+        places = [rows.index(dot.row) + (index - (len(series) - 1) / 2) * step for dot in own]
+        _draw_series(ax, own, places, index, scale)
     ax.set_yticks(range(len(rows)), rows)
     ax.set_ylim(len(rows) - 0.5, -0.5)
     ax.grid(axis="x")
     ax.grid(visible=False, axis="y")
     ax.xaxis.set_major_locator(MaxNLocator(nbins=5))
+
+
+def _draw_series(ax: Axes, dots: Sequence[Dot], places: Sequence[float], index: int, scale: float) -> None:
+    spread = [(dot, at) for dot, at in zip(dots, places, strict=True) if dot.summary.interval is not None]
+    edges = np.array([dot.summary.interval for dot, _ in spread]).reshape(-1, 2) / scale
+    seeds = [(value / scale, at) for dot, at in spread for value in dot.values]
+    ax.hlines([at for _, at in spread], edges[:, 0], edges[:, 1], color=colour(index), linewidth=0.9)
+    draw_seeds(ax, [x for x, _ in seeds], [y for _, y in seeds], index)
+    ax.plot(
+        [dot.summary.mean / scale for dot in dots], places, linestyle="none", marker=marker(index), color=colour(index),
+        markeredgecolor="white", markeredgewidth=0.5, label=dots[0].series or None, zorder=4,
+    )  # fmt: skip
 
 
 def height_mm(dots: Sequence[Dot], *, legend: bool) -> float:

@@ -32,7 +32,7 @@ from usplit_core.vocabulary import Metric
 TITLE = "All runs at a glance"
 _MOST_TICKS = 6
 _FEWEST_FACTORS = 2
-_MOST_LINES = 1000
+_MOST_LINES = 400
 
 
 class Coordinate(NamedTuple):
@@ -99,11 +99,7 @@ def draw(data: Parallel, figure: Figure) -> None:
     norm = Normalize(float(data.scores.min()), float(data.scores.max()))
     colours = colormaps["viridis"](norm(data.scores[order]))
     many = len(lines)
-    ax.add_collection(
-        LineCollection(
-            list(lines), colors=colours, linewidths=0.9 if many < 200 else 0.4, alpha=0.75, rasterized=many > 500
-        )
-    )
+    ax.add_collection(LineCollection(list(lines), colors=colours, linewidths=0.9 if many < 200 else 0.4, alpha=0.75))
     for index, coordinate in enumerate(data.coordinates):
         _draw_axis(ax, index, coordinate, last=index == count - 1)
     ax.set(xlim=(-0.15, count - 1 + 0.15), ylim=(-0.06, 1.06), yticks=[])
