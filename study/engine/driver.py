@@ -130,9 +130,11 @@ class Driver:
 
     def has_work(self) -> bool:
         """Return whether anything is to be computed."""
+        if self._is_held_back():
+            return False
         if self._queue.has_open():
             return True
-        drawn = None if self._is_held_back() else self._queue.draw()
+        drawn = self._queue.draw()
         if drawn is None:
             return False
         self._add(drawn)

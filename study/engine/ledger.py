@@ -153,7 +153,10 @@ class Ledger:
             )
 
     def points(self, study: str) -> tuple[list[PastPoint], list[Point]]:
-        """Return the points that a search has drawn: those that are closed, and those still open."""
+        """Return the points that a search has drawn: those that are closed, and those still open.
+
+        A failed one is open again: asked for again, its trials get a new chance, and the search learns of it.
+        """
         rows = self._connection.execute(
             "SELECT number, settings, state, objectives FROM points WHERE study = ? ORDER BY number", (study,)
         )
@@ -162,7 +165,7 @@ class Ledger:
             settings = {
                 name: tuple(value) if isinstance(value, list) else value for name, value in json.loads(text).items()
             }
-            if state == "open":
+            if state in ("open", "failed"):
                 still_open.append(Point(number, settings))
             else:
                 scores = None if objectives is None else tuple(json.loads(objectives))

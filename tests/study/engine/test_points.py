@@ -128,3 +128,19 @@ def test_a_point_left_open_is_taken_up_by_the_next_launch(ledger: Ledger, psnr: 
         psnr[trial.fingerprint] = 21.0
         points.close_trial(trial.fingerprint, "finished", Path)
     assert source.told == [Told(0, (21.0,), "finished")]
+
+
+def test_a_failed_point_is_taken_up_again_and_told_anew(ledger: Ledger, psnr: dict[str, float]) -> None:
+    points, (first, second) = drawn(STUDY, ledger, Listed([Point(0, {"model.lc_depth": 2})]))
+    psnr |= {first.fingerprint: 20.0, second.fingerprint: 24.0}
+    points.close_trial(first.fingerprint, "finished", Path)
+    points.close_trial(second.fingerprint, "failed", Path)
+    past, still_open = ledger.points(STUDY.name)
+    assert (past, still_open) == ([], [Point(0, {"model.lc_depth": 2})])
+
+    source = Listed([])
+    relaunched = Points(STUDY, source, ledger, expand)
+    relaunched.resume(still_open)
+    for trial in (first, second):
+        relaunched.close_trial(trial.fingerprint, "finished", Path)
+    assert source.told == [Told(0, (22.0,), "finished")]
