@@ -87,9 +87,16 @@ def legend_columns(labels: Sequence[str], width_mm: float) -> int:
 
 def legend_height_mm(found: Sequence[Curve], width_mm: float) -> float:
     """Return how tall the legend of some curves is below a figure of the given width."""
-    labels = [_with_count(curve) for curve in found]
+    labels = [curve_label(curve) for curve in found]
     mm_per_line, columns = 3.3, legend_columns(labels, width_mm)
     return mm_per_line * sum(label.count("\n") + 1 for label in labels) / columns + mm_per_line
+
+
+def curve_label(curve: Curve) -> str:
+    """Return the line of the legend: what the curve is, and how many seeds its points have."""
+    numbers = {point.summary.n for point in curve.points}
+    span = f"{min(numbers)}–{max(numbers)}" if len(numbers) > 1 else f"{min(numbers)}"
+    return textwrap.fill(f"{curve.label or 'mean over seeds'} (n\u00a0=\u00a0{span})", _LABEL_SIGNS)
 
 
 def draw_curves(ax: Axes, axis: Axis, found: Sequence[Curve]) -> None:
@@ -155,7 +162,7 @@ def _draw_curve(ax: Axes, curve: Curve, positions: Sequence[float], index: int, 
         if point.summary.interval is not None
     ]
     draw_seeds(ax, [x for x, _ in seeds], [y for _, y in seeds], index)
-    label = _with_count(curve)
+    label = curve_label(curve)
     # Levels that are names have no order: nothing joins them.
     ax.plot(
         positions, means, linestyle="-" if joined else "none", color=colour(index), marker=marker(index), label=label,
@@ -173,12 +180,6 @@ def _mark_fewer(ax: Axes, curve: Curve, positions: Sequence[float]) -> None:
                 f"n={point.summary.n}", (position, min(point.values)), (0, -8), textcoords="offset points",
                 ha="center", fontsize=5.5, color=FAINT,
             )  # fmt: skip
-
-
-def _with_count(curve: Curve) -> str:
-    numbers = {point.summary.n for point in curve.points}
-    span = f"{min(numbers)}–{max(numbers)}" if len(numbers) > 1 else f"{min(numbers)}"
-    return textwrap.fill(f"{curve.label or 'mean over seeds'} (n\u00a0=\u00a0{span})", _LABEL_SIGNS)
 
 
 def _positions(axis: Axis) -> list[float]:

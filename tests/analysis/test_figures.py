@@ -40,7 +40,7 @@ def with_filters(record: StudyRecord) -> StudyRecord:
 
 def test_padding_curves_hold_every_padding_seed_and_interval(record: StudyRecord) -> None:
     data = padding_curves.data(record)
-    assert [panel.mode for panel in data.panels] == ["inner", "outer"]
+    assert [panel.title for panel in data.panels] == ["inner tiling", "outer tiling"]
     assert [curve.label for curve in data.panels[0].curves] == ["LC depth 0", "LC depth 2"]
     points = data.panels[0].curves[0].points
     assert [point.level for point in points] == [0, 16]
@@ -166,7 +166,7 @@ def test_figures_are_written_as_png_and_pdf(record: StudyRecord, tmp_path: Path)
 def test_seams_are_shown_by_padding(record: StudyRecord) -> None:
     data = seams.data(record)
     assert data.metric.key == "test/seam_gradient_ratio"
-    assert [panel.mode for panel in data.panels] == ["inner", "outer"]
+    assert [panel.title for panel in data.panels] == ["inner tiling", "outer tiling"]
     assert [point.summary.mean for point in data.panels[0].curves[0].points] == pytest.approx([1.505, 1.205])
     figure = Figure()
     seams.draw(data, figure)

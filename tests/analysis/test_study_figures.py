@@ -17,6 +17,7 @@ from analysis.figures import (
     lc_gain,
     memory,
     optimisation,
+    panels,
     parallel,
     pareto,
     patch_size,
@@ -136,9 +137,27 @@ def test_the_front_of_two_objectives_has_them_as_axes(ablation: StudyRecord) -> 
 
 def test_scores_by_number_of_samples(ablation: StudyRecord) -> None:
     data = sample_count.data(ablation)
-    assert data.axis.levels == (1, 5)
-    means = [point.summary.mean for point in data.curves[0].points]
+    (panel,) = data.panels
+    assert panel.axis.levels == (1, 5)
+    means = [point.summary.mean for point in panel.curves[0].points]
     assert np.diff(means) == pytest.approx([0.04])
+
+
+def test_panels_share_a_legend_only_where_they_show_the_same_curves(ablation: StudyRecord) -> None:
+    several = panels.scores_by(ablation, ["model.lc_depth", "data.path"])
+    figure = Figure()
+    panels.draw(several, figure)
+    assert figure.legends == []
+    for ax, panel in zip(figure.axes, several.panels, strict=True):
+        legend = ax.get_legend()
+        assert legend is not None
+        assert len(legend.get_texts()) == len(panel.curves)
+    same = several._replace(panels=several.panels[:1] * 2)
+    figure = Figure()
+    panels.draw(same, figure)
+    assert len(figure.legends) == 1
+    assert [ax.get_legend() for ax in figure.axes] == [None, None]
+    assert panels.size_mm(same)[1] < panels.size_mm(several)[1]
 
 
 def test_the_importance_is_named_by_its_method(ablation: StudyRecord, search: StudyRecord) -> None:
