@@ -128,8 +128,8 @@ def share_of(side: Side, case: Case, limits: Limits) -> float | None:
 
 
 HEADER = (
-    "| task | network | precision | ours | peer | ratio (lowest – highest) | target | share of limit | memory |\n"
-    "|---|---|---|---|---|---|---|---|---|"
+    "| task | network | precision | ours | peer | ratio (lowest – highest) | target | limit | memory | error |\n"
+    "|---|---|---|---|---|---|---|---|---|---|"
 )
 GROWTH_HEADER = "| growth | size | seconds | times the time | times the work |\n|---|---|---|---|---|"
 
@@ -148,6 +148,7 @@ def line(row: Row) -> str:
         "–" if target is None else f"≥ {target:g}",
         "–" if row.share is None else f"{100 * row.share:.0f} %",
         "–" if row.peer is None else f"{row.ours.peak_gb:.2f} / {row.peer.peak_gb:.2f} GB",
+        f"{row.ours.error:.1e}" if row.ours.error else "–",
     ]
     return f"| {' | '.join(cells)} |"
 

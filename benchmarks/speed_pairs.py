@@ -27,6 +27,7 @@ class Side(NamedTuple):
     bytes: float
     seconds: tuple[float, ...]
     peak_gb: float
+    error: float = 0.0
 
     @property
     def seconds_per_item(self) -> float:

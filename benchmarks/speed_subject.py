@@ -35,12 +35,16 @@ class Case(NamedTuple):
 
 
 class Work(NamedTuple):
-    """One repetition, and how much it is: items (images or tiles), floating-point operations, bytes moved."""
+    """One repetition, and how much it is: items (images or tiles), floating-point operations, bytes moved.
+
+    `error` is what the precision changes in the result, in standard deviations of it, as root of the mean square.
+    """
 
     repeat: Callable[[], object]
     items: int
     flops: float = 0.0
     bytes: float = 0.0
+    error: float = 0.0
 
 
 def serve(prepare: Callable[[Case], Work]) -> int:
@@ -51,7 +55,7 @@ def serve(prepare: Callable[[Case], Work]) -> int:
     torch.set_num_threads(case.threads)
     before = _resident_bytes()
     work = prepare(case)
-    _answer(answers, items=work.items, flops=work.flops, bytes=work.bytes)
+    _answer(answers, items=work.items, flops=work.flops, bytes=work.bytes, error=work.error)
     for _ in sys.stdin:
         start, busy = time.perf_counter(), time.process_time()
         work.repeat()

@@ -54,14 +54,15 @@ def test_bfloat16_is_measured_where_the_processor_gains_from_it() -> None:
     assert not Limits({"float32": 1.0, "bfloat16": 0.5}, 1.0).gains_from_bfloat16
 
 
-def test_a_line_has_both_sides_ratio_target_share_and_memory() -> None:
+def test_a_line_has_both_sides_ratio_target_share_memory_and_error() -> None:
     ours, peer = side(1.6, flops=80e9), side(4.8)
     row = Row(STEP, ours, peer, compare(ours, peer), share_of(ours, STEP, LIMITS))
     assert line(row).split(" | ") == [
         "| training step", "regular", "float32", "200 ms an image", "600 ms an image", "3.00 (3.00 – 3.00)", "≥ 1.5",
-        "50 %", "1.00 / 1.00 GB |",
+        "50 %", "1.00 / 1.00 GB", "– |",
     ]  # fmt: skip
-    assert "– | – | ≥ 1.5 | – | – |" in line(Row(STEP, ours, None, None, None))
+    assert "– | – | ≥ 1.5 | – | – | – |" in line(Row(STEP, ours, None, None, None))
+    assert line(Row(STEP, ours._replace(error=0.00251), None, None, None)).endswith("| 2.5e-03 |")
 
 
 def test_the_file_holds_what_the_table_shows(tmp_path: Path) -> None:
@@ -101,7 +102,7 @@ def test_both_sides_measure_the_same_network(variant: str) -> None:
 
 def test_batches_count_their_images_and_bytes() -> None:
     work = prepare(Case("batch", "regular", "float32", 1))
-    assert work.items == 80
+    assert work.items == 400
     assert work.bytes == work.items * (5 + 2) * 64**2 * 4
 
 

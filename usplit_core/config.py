@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from usplit_core.tiling_rules import check_tile
+from usplit_core.tiling_rules import UNCHECKED, check_tile
 from usplit_core.variants import check_levels, check_noise_model, defaults, patch_multiple
 
 Architecture = Literal["hvae", "hae", "unet", "bravenet"]
@@ -245,10 +245,9 @@ class TilingConfig(_Section):
         description="What lies beyond the frame; shift = windows at the border are moved inwards; None = data.border.",
     )
     remainder: Literal["covered", "left_out"] = Field(
-        "covered",
-        title="remainder of the frame",
-        description="Rows and columns that no whole tile covers; left_out = neither predicted nor scored (original).",
+        "covered", title="remainder of the frame", description="What no whole tile covers; left_out = as the original."
     )
+    precision: Literal["float32", "bfloat16"] = Field("float32", title="precision of the prediction")
 
 
 class RunConfig(_Section):
@@ -293,7 +292,7 @@ def check_tiling(model: ModelConfig, tiling: TilingConfig) -> None:
     ConfigError
         With the value, the rule and the remedy.
     """
-    check_tile(**tiling.model_dump(exclude={"samples"}), patch_px=model.patch_px, multiple=model.patch_multiple)
+    check_tile(**tiling.model_dump(exclude=UNCHECKED), patch_px=model.patch_px, multiple=model.patch_multiple)
 
 
 #: Settings that cannot change a trial's result: they belong to an evaluation, not to a training.

@@ -2,6 +2,9 @@
 
 from usplit_core.errors import ConfigError
 
+#: Settings of a tiling whose every value fits every network.
+UNCHECKED = {"samples", "precision"}
+
 
 def check_tile(
     *,

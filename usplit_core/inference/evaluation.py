@@ -134,7 +134,8 @@ def _work(job: _Job, tiling: TilingConfig) -> Hashable:
     plan = _plan(job, tiling)
     run = job.saved.run
     numbers = tuple(value.tobytes() if isinstance(value, np.ndarray) else value for value in plan)
-    return numbers, fill_border(tiling, run.data.border), posterior_samples(run.model, tiling)
+    samples = posterior_samples(run.model, tiling)
+    return numbers, fill_border(tiling, run.data.border), samples, tiling.precision
 
 
 def _evaluate_tiling(job: _Job, tiling: TilingConfig) -> Evaluation:

@@ -31,6 +31,14 @@ _BATCH_BYTES = {"cpu": 2**29, "cuda": 2**32}
 _LIVE_MAPS = 80
 
 
+class _How(NamedTuple):
+    """How tiles are predicted: posterior samples, their seed, and whether in half precision."""
+
+    samples: int
+    seed: int
+    half_precision: bool
+
+
 class FramePrediction(NamedTuple):
     """A predicted frame in normalised units: mean (C, Y, X), and std where a pixel is predicted more than once."""
 
@@ -116,36 +124,44 @@ def predict_rows(
     Raises
     ------
     ConfigError
-        If the network cannot take the tiling, `batch_size` is below 1, or not even one tile fits into memory.
+        If the network cannot take the tiling or the device its precision, `batch_size` is below 1, or not even one
+        tile fits into memory.
     CheckpointError
         If it predicts what are no finite numbers.
     """
     model = module.config
     check_tiling(model, tiling)
+    device = next(module.parameters()).device
+    how = _How(posterior_samples(model, tiling), seed, _is_half_precision(tiling, device))
     plan = plan_tiles(*shape, patch_px=model.patch_px, tiling=tiling)
     if batch_size is None:
-        batch_size = default_batch_size(model, plan.input_px, next(module.parameters()).device)
-    samples = posterior_samples(model, tiling)
+        batch_size = default_batch_size(model, plan.input_px, device)
     numbers = [batch for batch in batches(plan, batch_size)]
     seen = [(index, batch) for index, batch in enumerate(numbers) if plan.kept[batch[-1], 2] > first_row]
-    use_fast_memory_order(module)
-    tiles = _predict_batches(module.eval(), windows, plan, seen, samples=samples, seed=seed)
+    use_fast_memory_order(module, half_precision=how.half_precision)
+    tiles = _predict_batches(module.eval(), windows, plan, seen, how)
     counted = tiles if progress is None else _reported(tiles, len(plan.top), progress)
     for rows in stitch_rows(
-        plan, counted, structure_channels=model.structure_channels, samples=samples, first_row=first_row
+        plan, counted, structure_channels=model.structure_channels, samples=how.samples, first_row=first_row
     ):
         _check_finite(rows)
         yield rows
 
 
+def _is_half_precision(tiling: TilingConfig, device: torch.device) -> bool:
+    """Return whether to predict in bfloat16, which the device must be able to."""
+    if tiling.precision == "float32":
+        return False
+    if device.type == "cuda" and not torch.cuda.is_bf16_supported(False):
+        raise ConfigError(
+            f"tiling.precision = 'bfloat16': {torch.cuda.get_device_name(device)} cannot compute in it; "
+            "set tiling.precision to float32"
+        )
+    return True
+
+
 def _predict_batches(
-    module: Network,
-    windows: Windows,
-    plan: TilePlan,
-    numbered: list[tuple[int, IntArray]],
-    *,
-    samples: int,
-    seed: int,
+    module: Network, windows: Windows, plan: TilePlan, numbered: list[tuple[int, IntArray]], how: _How
 ) -> Iterator[TileBatch]:
     """Predict batches of tiles, each with random numbers of its own; halve them where memory does not suffice."""
     most = max((len(batch) for _, batch in numbered), default=1)
@@ -153,9 +169,9 @@ def _predict_batches(
         start = 0
         while start < len(batch):
             tiles = batch[start : start + most]
-            entropy = (seed, index, start) if start else (seed, index)
+            entropy = (how.seed, index, start) if start else (how.seed, index)
             try:
-                predicted = _predict_tiles(module, windows, plan, tiles, samples=samples, entropy=entropy)
+                predicted = _predict_tiles(module, windows, plan, tiles, how, entropy)
             except (RuntimeError, MemoryError) as error:
                 most = _halved(len(tiles), plan.input_px, error)
                 continue
@@ -180,12 +196,13 @@ def _halved(tiles: int, input_px: int, error: Exception) -> int:
 
 
 def _predict_tiles(
-    module: Network, windows: Windows, plan: TilePlan, tiles: IntArray, *, samples: int, entropy: tuple[int, ...]
+    module: Network, windows: Windows, plan: TilePlan, tiles: IntArray, how: _How, entropy: tuple[int, ...]
 ) -> TileBatch:
     inputs = windows(plan.top[tiles], plan.left[tiles], plan.input_px)  # (T, L, Y, X)
-    with _seeded(inputs.device, int(np.random.SeedSequence(entropy).generate_state(1)[0])):
-        mean, scatter = _predict(module, inputs, samples, plan.margin_px)
-    return TileBatch(tiles, mean.cpu().numpy(), None if scatter is None else scatter.cpu().numpy(), samples)
+    precision = torch.autocast(inputs.device.type, torch.bfloat16, enabled=how.half_precision)
+    with precision, _seeded(inputs.device, int(np.random.SeedSequence(entropy).generate_state(1)[0])):
+        mean, scatter = _predict(module, inputs, how.samples, plan.margin_px)
+    return TileBatch(tiles, mean.cpu().numpy(), None if scatter is None else scatter.cpu().numpy(), how.samples)
 
 
 @torch.inference_mode()

@@ -77,6 +77,10 @@ def test_tilings_that_come_to_the_same_are_predicted_once(
     assert len({inner.metrics["test/psnr_db"], several.metrics["test/psnr_db"], other.metrics["test/psnr_db"]}) == 3
 
     predicted.clear()
+    evaluate(model, PARTS, [same[0], same[0].model_copy(update={"precision": "bfloat16"})])
+    assert len(predicted) == 2 * 2
+
+    predicted.clear()
     one, _, two, _ = evaluate(hae, PARTS, tilings)
     assert len(predicted) == 2 * 2
     assert one.frames == two.frames

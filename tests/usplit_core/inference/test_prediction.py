@@ -126,6 +126,16 @@ def test_the_same_call_gives_the_same_result_and_leaves_random_numbers_alone(
     assert torch.equal(drawn, expected)
 
 
+def test_bfloat16_is_predicted_in_where_it_is_asked_for(tmp_path: Path, image: FloatArray) -> None:
+    # Nothing is drawn in this network, so its rounding is all that differs.
+    run = tiny_run(model__architecture="hae")
+    splitter = Splitter.load(write_model(tmp_path / "best.safetensors", run, TRAIN))
+    exact = splitter.split(image, tiling=TilingConfig(padding_px=4))
+    rounded = splitter.split(image, tiling=TilingConfig(padding_px=4, precision="bfloat16"))
+    assert rounded.dtype == np.float32
+    assert 0 < np.abs(rounded - exact).max() < 0.05 * np.ptp(exact)
+
+
 def test_more_samples_differ_less(splitter: Splitter, image: FloatArray) -> None:
     def spread(samples: int) -> float:
         tiling = TilingConfig(padding_px=4, samples=samples)
