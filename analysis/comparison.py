@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from analysis.effects import LevelEffect, effect_size, holm, level_effects, paired_p
+from analysis.intervals import format_interval
 from analysis.records import MissingRuns, Settings, StudyRecord
 from analysis.selection import (
     describe,
@@ -14,7 +15,9 @@ from analysis.selection import (
     is_sampled,
     label,
     metric_label,
+    network_factors,
     reference_tiling,
+    task_factors,
     train_factors,
 )
 from analysis.statistics import Difference, Group, best_group, group, paired_difference
@@ -40,7 +43,7 @@ class StudyScore(NamedTuple):
 
 
 def effects(record: StudyRecord, factors: Sequence[str] = (), metric: Metric | None = None) -> tuple[LevelEffect, ...]:
-    """Return the effect of every level of the factors, by default of all that vary, corrected for their number.
+    """Return the effect of every level of the factors, by default of all but the images, corrected for their number.
 
     Train factors are compared at the tiling that most trials have, evaluation factors over all tilings.
 
@@ -57,7 +60,7 @@ def effects(record: StudyRecord, factors: Sequence[str] = (), metric: Metric | N
             raise MissingRuns(how_to_add(record, name, kind=kind))
     found = [
         effect
-        for name in factors or varied
+        for name in factors or [name for name in varied if name not in task_factors(record)]
         for effect in level_effects(record, name, of.key, where=_where(record, name, of))
     ]
     if not found:
@@ -100,8 +103,8 @@ def study_scores(records: Sequence[StudyRecord], metric: Metric | None = None) -
     found: list[StudyScore] = []
     for record in records:
         of = metric or headline(record)
-        names = train_factors(record)
-        groups = group(record, of.key, names, where=_where(record, "", of))
+        names, tasks = network_factors(record), task_factors(record)
+        groups = group(record, of.key, names, where=_where(record, "", of), within=tasks)
         if not groups:
             raise MissingRuns(f"No finished trial of {record.name} has {of.label}.")
         best = best_group(groups, of.key)
@@ -138,16 +141,10 @@ def studies_table(found: Sequence[StudyScore], metric: Metric) -> Table:
     note = (
         "Mean ± standard deviation over n seeds of the cell with the best mean, at the tiling that most trials of the "
         "study have; chosen on the test frames, which flatters it. Differences are paired by seed, in brackets the "
-        "95 % bootstrap interval; they mean something only where the studies have the same test frames."
+        "95 % bootstrap interval; where the images vary, means over all of them. They mean something only where the "
+        "studies have the same test frames."
     )
     return Table(columns, tuple(rows), note)
-
-
-def format_interval(value: float, interval: tuple[float, float] | None, *, signed: bool = False) -> str:
-    """Return a number with its interval, such as ``+1.75 (+1.70 to +1.80)``."""
-    sign = "+" if signed else ""
-    text = f"{value:{sign}.2f}"
-    return text if interval is None else f"{text} ({interval[0]:{sign}.2f} to {interval[1]:{sign}.2f})"
 
 
 def format_p(p: float | None) -> str:

@@ -183,7 +183,7 @@ def compare_crossed(record: StudyRecord, metric: str, first: Settings, second: S
     """
     ours, theirs = by_seed_and_frame(record, metric, first), by_seed_and_frame(record, metric, second)
     shared = ours.keys() & theirs.keys()
-    frames = sorted({frame for _, frame in shared})
+    frames = sorted({frame for _, frame in shared}, key=str)
     seeds = [seed for seed in sorted({seed for seed, _ in shared}, key=sort_key)
              if all((seed, frame) in shared for frame in frames)]  # fmt: skip
     matrix = np.array([[ours[seed, frame] - theirs[seed, frame] for frame in frames] for seed in seeds])

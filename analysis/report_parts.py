@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from analysis.comparison import effects, effects_table, format_interval
+from analysis.comparison import effects, effects_table
 from analysis.html import Safe, tag
+from analysis.intervals import format_interval
 from analysis.records import MissingRuns, StudyRecord, Trial
 from analysis.selection import describe, format_value, headline, label, metric_label, train_factors
 from analysis.statistics import group

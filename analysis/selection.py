@@ -3,12 +3,15 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from pathlib import PurePath
 
 from analysis.records import Evaluation, MissingRuns, Settings, StudyRecord
 from usplit_core.config import EVALUATION_SECTIONS, TilingConfig
 from usplit_core.settings import SETTINGS, Setting, format_setting, setting
 from usplit_core.vocabulary import HEADLINE, METRICS, Metric, metric
 
+#: Train factors that say which images are split: scores on different images are never compared with each other.
+TASK = ("data.path", "data.channels")
 _LOG_FROM_RATIO = 20
 _KEPT = 128  # questions about a study whose answers are kept: every figure asks the same ones
 
@@ -17,6 +20,25 @@ _KEPT = 128  # questions about a study whose answers are kept: every figure asks
 def train_factors(record: StudyRecord) -> tuple[str, ...]:
     """Return the train factors that have two or more levels in the store; a seed is none."""
     return tuple(name for name in record.train if name != "train.seed" and len(levels(record, name)) > 1)
+
+
+def task_factors(record: StudyRecord) -> tuple[str, ...]:
+    """Return the train factors that say which images are split."""
+    return tuple(name for name in train_factors(record) if name in TASK)
+
+
+def network_factors(record: StudyRecord) -> tuple[str, ...]:
+    """Return the train factors that are compared with each other: all but those of the images."""
+    return tuple(name for name in train_factors(record) if name not in TASK)
+
+
+def task_name(task: Settings) -> str:
+    """Return the names of the files, without folders, and the channels."""
+    words = []
+    for value in task.values():
+        parts = value if isinstance(value, tuple) else (value,)
+        words.append(" + ".join(PurePath(str(part).removeprefix("synthetic:")).name for part in parts))
+    return "\n".join(words)
 
 
 def is_sampled(record: StudyRecord, factor: str) -> bool:
@@ -201,6 +223,8 @@ def describe_tiling(tiling: Settings) -> str:
         text += f", border {tiling['tiling.border']}"
     if tiling.get("tiling.remainder") == "left_out":
         text += ", remainder left out"
+    if tiling.get("tiling.precision", "float32") != "float32":
+        text += f", predicted in {tiling['tiling.precision']}"
     samples = tiling.get("tiling.samples", 1)
     return text if samples == 1 else f"{text}, mean of {samples} posterior samples"
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.records import Evaluation, Settings, StudyRecord, Trial
-from analysis.selection import levels, matches, position, sort_key
+from analysis.selection import TASK, levels, matches, position, sort_key
 from usplit_core.config import EVALUATION_SECTIONS
 from usplit_core.settings import Setting
 from usplit_core.vocabulary import metric as metric_of
@@ -22,6 +22,10 @@ _CONFIDENCE = 0.95
 _RESAMPLES = 9999
 #: Below this many values a bootstrap interval is narrower than its name says.
 FEW = 5
+
+
+#: A test frame: of which images, and its number among them.
+Frame = tuple[tuple[Setting, ...], int]
 
 
 class Summary(NamedTuple):
@@ -57,6 +61,9 @@ class Difference(NamedTuple):
     unit: Literal["seed", "frame"]
     summary: Summary
     unpaired: int
+
+
+_Seeds = Mapping[Setting, Mapping[tuple[Setting, ...], list[float]]]  # values by seed and block
 
 
 def summarise(values: Sequence[float]) -> Summary:
@@ -125,7 +132,14 @@ def observations(record: StudyRecord, metric: str) -> tuple[Observation, ...]:
     )
 
 
-def group(record: StudyRecord, metric: str, factors: Sequence[str], *, where: Settings | None = None) -> list[Group]:
+def group(
+    record: StudyRecord,
+    metric: str,
+    factors: Sequence[str],
+    *,
+    where: Settings | None = None,
+    within: Sequence[str] = (),
+) -> list[Group]:
     """Summarise `metric` over seeds for every combination of the levels of `factors` that the store has.
 
     Parameters
@@ -138,27 +152,37 @@ def group(record: StudyRecord, metric: str, factors: Sequence[str], *, where: Se
         Dotted names; the values of the factors that are left out are averaged within each seed.
     where
         Keep only values whose settings have these levels.
+    within
+        Names of factors that every seed must have all levels of, such as the images: a mean over some of them would
+        say which they are rather than how good the network is. Other seeds are left out.
 
     Returns
     -------
     list of Group
         In the order of the levels, the first factor varying slowest.
     """
-    return list(_groups(record, metric, tuple(factors), tuple((where or {}).items())))
+    return list(_groups(record, metric, tuple(factors), tuple((where or {}).items()), tuple(within)))
 
 
 @lru_cache(maxsize=64)
 def _groups(
-    record: StudyRecord, metric: str, factors: tuple[str, ...], where: tuple[tuple[str, Setting], ...]
+    record: StudyRecord,
+    metric: str,
+    factors: tuple[str, ...],
+    where: tuple[tuple[str, Setting], ...],
+    within: tuple[str, ...],
 ) -> tuple[Group, ...]:
     """See `group`; several figures and tables ask for the same groups."""
-    collected: dict[tuple[Setting, ...], dict[Setting, list[float]]] = defaultdict(lambda: defaultdict(list))
+    collected: dict[tuple[Setting, ...], _Seeds] = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
     for row in observations(record, metric):
         if matches(row.settings, dict(where)):
-            collected[tuple(row.settings.get(name) for name in factors)][row.seed].append(row.value)
+            key, block = (tuple(row.settings.get(name) for name in names) for names in (factors, within))
+            collected[key][row.seed][block].append(row.value)
+    blocks = {block for seeds in collected.values() for values in seeds.values() for block in values}
     order = [levels(record, name) for name in factors]
     keys = sorted(collected, key=lambda key: [position(value, known) for value, known in zip(key, order, strict=True)])
-    return tuple(_group(dict(zip(factors, key, strict=True)), collected[key]) for key in keys)
+    found = (_group(dict(zip(factors, key, strict=True)), collected[key], len(blocks)) for key in keys)
+    return tuple(item for item in found if item is not None)
 
 
 def best_group(groups: Sequence[Group], key: str) -> Group:
@@ -194,12 +218,12 @@ def compare(
     if unit == "seed":
         return paired_difference(_by_seed(record, metric, first), _by_seed(record, metric, second), unit=unit)
     ours, theirs = by_seed_and_frame(record, metric, first), by_seed_and_frame(record, metric, second)
-    by_frame: dict[int, list[float]] = defaultdict(list)
+    by_frame: dict[Frame, list[float]] = defaultdict(list)
     for seed, frame in ours.keys() & theirs.keys():
         by_frame[frame].append(ours[seed, frame] - theirs[seed, frame])
     if not by_frame:
         return None
-    summary = summarise([float(np.mean(by_frame[frame])) for frame in sorted(by_frame)])
+    summary = summarise([float(np.mean(by_frame[frame])) for frame in sorted(by_frame, key=str)])
     return Difference(unit, summary, len(ours.keys() ^ theirs.keys()))
 
 
@@ -216,9 +240,12 @@ def _own_settings(row: Evaluation | Trial) -> Settings:
     return {name: value for name, value in row.settings.items() if name.partition(".")[0] not in EVALUATION_SECTIONS}
 
 
-def _group(settings: Settings, by_seed: Mapping[Setting, list[float]]) -> Group:
-    seeds = tuple(sorted(by_seed, key=sort_key))
-    values = tuple(float(np.mean(by_seed[seed])) for seed in seeds)
+def _group(settings: Settings, by_seed: _Seeds, blocks: int) -> Group | None:
+    """Return the mean over blocks of every seed that has all of them; None where none has."""
+    seeds = tuple(sorted((seed for seed in by_seed if len(by_seed[seed]) == blocks), key=sort_key))
+    if not seeds:
+        return None
+    values = tuple(float(np.mean([np.mean(block) for block in by_seed[seed].values()])) for seed in seeds)
     return Group(settings, seeds, values, summarise(values))
 
 
@@ -227,14 +254,15 @@ def _by_seed(record: StudyRecord, metric: str, where: Settings) -> dict[Hashable
     return dict(zip(groups[0].seeds, groups[0].values, strict=True)) if groups else {}
 
 
-def by_seed_and_frame(record: StudyRecord, metric: str, where: Settings) -> dict[tuple[Setting, int], float]:
+def by_seed_and_frame(record: StudyRecord, metric: str, where: Settings) -> dict[tuple[Setting, Frame], float]:
     """Return the value of every seed and test frame with the settings `where`, mean over structure channels."""
     finished = {trial.fingerprint for trial in record.finished}
     rows = [row for row in record.evaluations if row.trial in finished and matches(row.settings, where)]
-    collected: dict[tuple[Setting, int], list[float]] = defaultdict(list)
+    collected: dict[tuple[Setting, Frame], list[float]] = defaultdict(list)
     for row in rows:
+        images = tuple(row.settings.get(name) for name in TASK)
         for frame, value in _frame_values(row, metric):
-            collected[row.seed, frame].append(value)
+            collected[row.seed, (images, frame)].append(value)
     return {key: float(np.mean(values)) for key, values in collected.items()}
 
 

@@ -3,15 +3,19 @@
 from typing import NamedTuple
 
 from analysis.effects import Crossed, compare_crossed
+from analysis.intervals import decimals, format_interval
 from analysis.records import MissingRuns, Settings, StudyRecord
 from analysis.selection import (
+    cells,
     describe,
     describe_tiling,
     headline,
     how_to_run,
     is_sampled,
+    network_factors,
     reference_tiling,
-    train_factors,
+    task_factors,
+    task_name,
 )
 from analysis.statistics import FEW, Difference, Group, best_group, compare, group, is_distinct, paired_difference
 from usplit_core.vocabulary import Metric
@@ -31,6 +35,14 @@ class Verdict(NamedTuple):
     difference: Difference | None
     by_frame: Difference | None
     crossed: Crossed | None
+    tasks: tuple["TaskGain", ...] = ()
+
+
+class TaskGain(NamedTuple):
+    """How far the best cell lies from the reference on one of several kinds of images."""
+
+    task: str
+    difference: Difference | None
 
 
 class Gain(NamedTuple):
@@ -45,20 +57,23 @@ def verdict(record: StudyRecord) -> Verdict:
 
     The reference is the cell with the first level of every train factor, such as LC depth 0: the
     first that has a result, in the order of the levels. Values that were drawn from a range have none.
+    Where the images vary too, networks are compared by their mean over all of them, and on each alone.
 
     Raises
     ------
     MissingRuns
         If no finished trial has been evaluated.
     """
-    metric, tiling, factors = headline(record), reference_tiling(record), train_factors(record)
-    groups = group(record, metric.key, factors, where=tiling)
+    metric, tiling, factors = headline(record), reference_tiling(record), network_factors(record)
+    groups = _cells(record, metric, tiling)
     if not groups:
-        raise MissingRuns(f"No finished trial has been evaluated yet. {how_to_run(record)}")
+        raise MissingRuns(f"No finished trial has been evaluated yet{_on_all(record)}. {how_to_run(record)}")
     best = best_group(groups, metric.key)
     reference = None if not factors or any(is_sampled(record, name) for name in factors) else groups[0]
+    tasks = cells(record, task_factors(record)) if task_factors(record) else []
     if reference is None or best is reference:
-        return Verdict(metric, tiling, len(groups), best, reference, None, None, None)
+        alone = tuple(TaskGain(task_name(task), None) for task in tasks)
+        return Verdict(metric, tiling, len(groups), best, reference, None, None, None, alone)
     pair = {**best.levels, **tiling}, {**reference.levels, **tiling}
     return Verdict(
         metric,
@@ -66,9 +81,13 @@ def verdict(record: StudyRecord) -> Verdict:
         len(groups),
         best,
         reference,
-        compare(record, metric.key, *pair),
+        _difference(best, reference),
         compare(record, metric.key, *pair, unit="frame"),
         compare_crossed(record, metric.key, *pair),
+        tuple(
+            TaskGain(task_name(task), compare(record, metric.key, *({**side, **task} for side in pair)))
+            for task in tasks
+        ),
     )
 
 
@@ -76,32 +95,40 @@ def gains(record: StudyRecord, found: Verdict) -> list[Gain]:
     """Return the difference of every other cell from the reference, paired by seed; empty without a reference."""
     if found.reference is None:
         return []
-    reference = dict(zip(found.reference.seeds, found.reference.values, strict=True))
-    groups = group(record, found.metric.key, train_factors(record), where=found.tiling)
     return [
-        Gain(
-            item.levels,
-            paired_difference(dict(zip(item.seeds, item.values, strict=True)), reference, unit="seed"),
-        )
-        for item in groups
+        Gain(item.levels, _difference(item, found.reference))
+        for item in _cells(record, found.metric, found.tiling)
         if item.levels != found.reference.levels
     ]
 
 
+def _cells(record: StudyRecord, metric: Metric, tiling: Settings) -> list[Group]:
+    """Return the cells by the factors of the network; where the images vary, means over all of them."""
+    return group(record, metric.key, network_factors(record), where=tiling, within=task_factors(record))
+
+
+def _difference(first: Group, second: Group) -> Difference | None:
+    ours, theirs = (dict(zip(item.seeds, item.values, strict=True)) for item in (first, second))
+    return paired_difference(ours, theirs, unit="seed")
+
+
+def _on_all(record: StudyRecord) -> str:
+    return " on all images" if task_factors(record) else ""
+
+
 def format_difference(difference: Difference, metric: Metric) -> str:
     """Return a difference with its interval and n, such as ``+1.75 dB (+1.70 to +1.80), n = 2``."""
-    places = _places(metric)
-    text = f"{difference.summary.mean:+.{places}f} {metric.unit}".strip()
-    if difference.summary.interval is not None:
-        low, high = difference.summary.interval
-        text += f" ({low:+.{places}f} to {high:+.{places}f})"
-    return f"{text}, n = {difference.summary.n}"
+    summary = difference.summary
+    text = format_interval(summary.mean, summary.interval, signed=True, unit=metric.unit, least=_places(metric))
+    return f"{text}, n = {summary.n}"
 
 
 def in_words(found: Verdict) -> str:
     """Return the verdict as one sentence."""
     name = describe(found.best.levels)
     score = f"{_number(found.best.summary.mean, found.metric)} {found.metric.label} on the test frames"
+    if found.tasks:
+        score += f", mean over {len(found.tasks)} kinds of images,"
     conditions = f"({describe_tiling(found.tiling)}; {_count(found.best.summary.n)})"
     if not found.best.levels:
         return f"The model reaches {score} {conditions}."
@@ -126,6 +153,10 @@ def caveats(found: Verdict) -> list[str]:
     if difference is not None and difference.summary.n < FEW:
         few = "One seed gives no interval" if difference.summary.n == 1 else "A bootstrap interval is too narrow"
         notes.append(f"{few}: with fewer than {FEW} paired seeds, take the difference as a first impression.")
+    compared = [task for task in found.tasks if task.difference is not None]
+    if compared:
+        by_task = "; ".join(f"{task.task.replace(chr(10), ', ')}: {_by_task(task, found.metric)}" for task in compared)
+        notes.append(f"Of each kind of images alone: {by_task}.")
     if found.by_frame is not None:
         frames = "frame" if found.by_frame.summary.n == 1 else "frames"
         notes.append(f"Paired by test frame instead: {format_difference(found.by_frame, found.metric)} {frames}.")
@@ -142,30 +173,33 @@ def caveats(found: Verdict) -> list[str]:
 
 def _gain(metric: Metric, difference: Difference, reference: str) -> str:
     mean = difference.summary.mean
-    words = f"{_number(abs(mean), metric)} {'more' if mean >= 0 else 'less'} than {reference}"
     interval = difference.summary.interval
+    places = decimals(mean, *(interval or ()), least=_places(metric))
+    words = f"{_number(abs(mean), metric, places)} {'more' if mean >= 0 else 'less'} than {reference}"
     if interval is None:
         return f"{words} (one seed, no interval)"
     low, high = interval
     note = "" if is_distinct(difference) else ", which includes no difference at all"
-    places = _places(metric)
     return (
         f"{words} (95 % interval of the difference {low:+.{places}f} to {high:+.{places}f}{note}; "
         f"{difference.summary.n} seeds, paired)"
     )
 
 
+def _by_task(task: TaskGain, metric: Metric) -> str:
+    return "" if task.difference is None else format_difference(task.difference, metric)
+
+
 def _both(crossed: Crossed, metric: Metric) -> str:
-    places = _places(metric)
-    low, high = crossed.interval
+    text = format_interval(crossed.mean, crossed.interval, signed=True, unit=metric.unit, least=_places(metric))
     return (
-        f"For other trainings on other images, seeds and test frames are both resampled: {crossed.mean:+.{places}f} "
-        f"{metric.unit} ({low:+.{places}f} to {high:+.{places}f}), n = {crossed.seeds} seeds × {crossed.frames} frames."
+        f"For other trainings on other images, seeds and test frames are both resampled: {text}, "
+        f"n = {crossed.seeds} seeds × {crossed.frames} frames."
     )
 
 
-def _number(value: float, metric: Metric) -> str:
-    return f"{value:.{_places(metric)}f} {metric.unit}".strip()
+def _number(value: float, metric: Metric, places: int | None = None) -> str:
+    return f"{value:.{_places(metric) if places is None else places}f} {metric.unit}".strip()
 
 
 def _places(metric: Metric) -> int:

@@ -1,7 +1,6 @@
 """How much lateral context gains over the best network without it, a row a task: the paper's headline."""
 
 from collections.abc import Sequence
-from pathlib import PurePath
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +8,8 @@ from matplotlib.figure import Figure
 
 from analysis.figures.curves import MOST_CURVES, legend_columns
 from analysis.figures.dots import Dot, draw_dots, height_mm, series_of, what_dots_mean
-from analysis.records import MissingRuns, NotVaried, Settings, StudyRecord
+from analysis.intervals import format_interval
+from analysis.records import MissingRuns, NotVaried, StudyRecord
 from analysis.selection import (
     describe,
     describe_tiling,
@@ -17,8 +17,10 @@ from analysis.selection import (
     how_to_add,
     how_to_run,
     is_sampled,
+    network_factors,
     reference_tiling,
-    train_factors,
+    task_factors,
+    task_name,
 )
 from analysis.statistics import Group, best_group, group, paired_difference, summarise
 from analysis.style import COLUMN_MM, FAINT
@@ -27,7 +29,6 @@ from usplit_core.vocabulary import Metric
 
 TITLE = "Gain by lateral context"
 _LC = "model.lc_depth"
-_TASK = ("data.path", "data.channels")
 
 
 class Reference(NamedTuple):
@@ -62,15 +63,14 @@ def data(record: StudyRecord) -> LcGain:
     if 0 not in depths or len(depths) < 2:
         raise NotVaried(how_to_add(record, _LC, kind="train"))
     metric, tiling = headline(record), reference_tiling(record)
-    varied = [name for name in train_factors(record) if not is_sampled(record, name)]
-    tasks = [name for name in varied if name in _TASK]
-    networks = list(dict.fromkeys([*(name for name in varied if name not in _TASK), _LC]))
+    tasks = task_factors(record)
+    networks = list(dict.fromkeys([*(name for name in network_factors(record) if not is_sampled(record, name)), _LC]))
     by_task: dict[tuple[Setting, ...], list[Group]] = {}
     for item in group(record, metric.key, [*tasks, *networks], where=tiling):
         by_task.setdefault(tuple(item.levels[name] for name in tasks), []).append(item)
     dots, references = [], []
     for key, groups in by_task.items():
-        task = _task_name(dict(zip(tasks, key, strict=True))) or record.name
+        task = task_name(dict(zip(tasks, key, strict=True))) or record.name
         plain = [item for item in groups if item.levels[_LC] == 0]
         if plain:
             reference = best_group(plain, metric.key)
@@ -106,7 +106,8 @@ def caption(data: LcGain) -> str:
         f"Gain in {data.metric.label} on the test frames over the best network without lateral context ({without}), "
         f"paired by seed, with {data.tiling}. {what_dots_mean(data.dots)} "
         f"Mean over n = {tasks} task{'' if tasks == 1 else 's'} of the best network's gain: "
-        f"{data.mean:+.2f} {data.metric.unit}; the best is chosen on the frames it is scored on, which flatters it."
+        f"{format_interval(data.mean, None, signed=True, unit=data.metric.unit)}; the best is chosen on the frames it "
+        "is scored on, which flatters it."
     )
     return f"{text} {data.left_out} networks that gain less are left out." if data.left_out else text
 
@@ -142,12 +143,3 @@ def _best_series(dots: Sequence[Dot]) -> list[str]:
 
 def _has(dots: Sequence[Dot], reference: Reference) -> bool:
     return any(dot.row == reference.task for dot in dots)
-
-
-def _task_name(task: Settings) -> str:
-    """Return the names of the files, without folders, and the channels."""
-    words = []
-    for value in task.values():
-        parts = value if isinstance(value, tuple) else (value,)
-        words.append(" + ".join(PurePath(str(part).removeprefix("synthetic:")).name for part in parts))
-    return "\n".join(words)

@@ -41,6 +41,7 @@ def test_trials_are_compared_at_the_default_tiling(record: StudyRecord) -> None:
         "tiling.padding_px": 16,
         "tiling.samples": 1,
         "tiling.remainder": "covered",
+        "tiling.precision": "float32",
     }
 
 

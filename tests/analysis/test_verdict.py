@@ -1,7 +1,15 @@
 """The answer in one sentence."""
 
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from analysis.comparison import effects, study_scores
+from analysis.intervals import format_interval
 from analysis.records import StudyRecord
 from analysis.verdict import caveats, gains, in_words, verdict
+from tests.analysis.planted import planted_study
 
 
 def test_the_best_cell_is_compared_with_the_first_level(record: StudyRecord) -> None:
@@ -79,3 +87,51 @@ def test_one_frame_is_not_called_frames(record: StudyRecord) -> None:
 
 def test_seeds_and_frames_are_resampled_together(record: StudyRecord) -> None:
     assert any("n = 2 seeds × 3 frames" in note for note in caveats(verdict(record)))
+
+
+def _easy_and_hard(settings: Mapping[str, Any], seed: int) -> float:
+    """Return a score that depends on the images far more than on the network."""
+    gain = 0.5 if settings["data.path"] == "easy.tif" else 0.3
+    base = 40.0 if settings["data.path"] == "easy.tif" else 25.0
+    return float(base + 0.1 * seed + gain * (settings["model.lc_depth"] > 0))
+
+
+def test_networks_are_compared_on_the_same_images_and_never_images_with_each_other() -> None:
+    tasks = planted_study(_easy_and_hard, train={"data.path": ("easy.tif", "hard.tif"), "model.lc_depth": (0, 2)})
+    found = verdict(tasks)
+    assert found.best.levels == {"model.lc_depth": 2}
+    assert found.best.summary.mean == pytest.approx(33.0)
+    assert found.difference is not None
+    assert found.difference.summary.mean == pytest.approx(0.4)
+    alone = {gain.task: gain.difference.summary.mean for gain in found.tasks if gain.difference is not None}
+    assert alone == pytest.approx({"easy.tif": 0.5, "hard.tif": 0.3})
+    assert "mean over 2 kinds of images" in in_words(found)
+    notes = " ".join(caveats(found))
+    assert "easy.tif: +0.50 dB (+0.50 to +0.50), n = 3; hard.tif: +0.30 dB" in notes
+    assert "n = 6 frames" in notes
+    assert {effect.factor for effect in effects(tasks)} == {"model.lc_depth"}
+    assert study_scores([tasks])[0].best == found.best
+
+
+def test_a_network_that_lacks_the_hard_images_is_no_winner() -> None:
+    tasks = planted_study(_easy_and_hard, train={"data.path": ("easy.tif", "hard.tif"), "model.lc_depth": (0, 2, 4)})
+    lacking = tuple(
+        row for row in tasks.evaluations
+        if (row.settings["data.path"], row.settings["model.lc_depth"]) != ("hard.tif", 4)
+    )  # fmt: skip
+    found = verdict(tasks._replace(evaluations=lacking))
+    assert found.cells == 2
+    assert found.best.levels == {"model.lc_depth": 2}
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "text"),
+    [
+        (1.75, 1.7, 1.8, "+1.75 (+1.70 to +1.80)"),
+        (0.0, -0.0012, 0.0009, "+0.0000 (-0.0012 to +0.0009)"),
+        (0.0, 0.0, 0.0, "+0.00 (+0.00 to +0.00)"),
+        (12.3, -0.001, 24.6, "+12.30 (-0.00 to +24.60)"),
+    ],
+)
+def test_an_interval_shows_digits_that_count(value: float, low: float, high: float, text: str) -> None:
+    assert format_interval(value, (low, high), signed=True) == text
