@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from study.words.designs import Adaptive, LatinHypercube, Population, Random, Sampled
+from study.words.designs import LatinHypercube, Population, Random, Sampled
 from study.words.factors import IntRange, levels_of
 from study.words.layouts import Layout, counted
 from study.words.rules import LeftOut, shown
@@ -102,7 +102,7 @@ def check_draws(space: Space, design: Sampled, ways: Ways) -> None:
             left_out[str(error)] += 1
         else:
             drawn += 1
-            _check_legal(space, point, ways)
+            _check_legal(space, point, design, ways)
         if drawn and drawn + left_out.total() >= DRAWS:
             break
     if not drawn:
@@ -119,7 +119,7 @@ def is_legal(space: Space, point: Mapping[str, Setting], ways: Ways) -> bool:
     return True
 
 
-def legal_points(space: Space, design: Adaptive, ways: Ways) -> Iterator[dict[str, Setting]]:
+def legal_points(space: Space, design: Sampled, ways: Ways) -> Iterator[dict[str, Setting]]:
     """Yield points at random, as many as are legal among some thousand draws."""
     for draw in itertools.islice(random_draws(space, design.seed), _LEAST_DRAWS):
         try:
@@ -130,14 +130,18 @@ def legal_points(space: Space, design: Adaptive, ways: Ways) -> Iterator[dict[st
             yield point
 
 
-def _check_legal(space: Space, point: Mapping[str, Setting], ways: Ways) -> None:
+def _check_legal(space: Space, point: Mapping[str, Setting], design: Sampled, ways: Ways) -> None:
     try:
         _resolve(space, point, ways)
     except ConfigError as error:
-        raise ConfigError(
-            f"{error}\nNo rule forbids this draw ({shown(point)}): add a condition (AtMost, Only) or a Constraint "
-            "that does, or narrow a factor"
-        ) from None
+        if next(legal_points(space, design, ways), None) is None:
+            remedy = "Nor is any other draw of this space: look at base"
+        else:
+            remedy = (
+                f"No rule forbids this draw ({shown(point)}): add a condition (AtMost, Only) or a Constraint "
+                "that does, or narrow a factor"
+            )
+        raise ConfigError(f"{error}\n{remedy}") from None
 
 
 def _resolve(space: Space, point: Mapping[str, Setting], ways: Ways) -> None:

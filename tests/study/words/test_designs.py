@@ -257,3 +257,12 @@ def test_a_population_needs_members_generations_and_someone_to_replace(
 ) -> None:
     with pytest.raises(ConfigError, match="Population"):
         Population(members, generations, replaced=replaced)
+
+
+def test_a_base_that_fits_no_draw_is_named_as_such() -> None:
+    with pytest.raises(ConfigError, match="Nor is any other draw of this space: look at base"):
+        make_study(
+            base={"data.path": "cells.tif", "model.lc_depth": 4, "model.depth": 2},
+            train={"train.learning_rate": LogUniform(1e-4, 1e-2)},
+            design=Random(3),
+        )
