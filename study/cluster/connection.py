@@ -4,6 +4,8 @@ import gc
 import logging
 import os
 import socket
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,8 +19,10 @@ _ANSWER_S = 5.0
 #: The head is asked whether it is there at this interval, and counts as lost after so long a silence.
 _BETWEEN_QUESTIONS_S = 5.0
 _SILENCE_S = 20.0
-#: Ray ends a process without a word when its head has been away for a minute: longer than that, so that we can speak.
-_RAY_PATIENCE_S = 600
+#: So long may it take to leave such a cluster in good order; then the process is ended.
+_GRACE_S = 15.0
+#: Exit code of a process that is ended then.
+_LOST = 2
 
 
 class ClusterLost(ResourceError):
@@ -47,7 +51,6 @@ def connected(address: str | None, *, shared_bytes: int) -> Iterator[Callable[[]
     ClusterLost
         If the head is gone when the block fails.
     """
-    os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", str(_RAY_PATIENCE_S))
     import ray
 
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
@@ -69,6 +72,7 @@ def connected(address: str | None, *, shared_bytes: int) -> Iterator[Callable[[]
         raise
     finally:
         _disconnect()
+        head.stop()
 
 
 class _Head:
@@ -76,35 +80,53 @@ class _Head:
 
     def __init__(self, address: str) -> None:
         self._address = address
-        self._asked = self._answered = time.monotonic()
+        self._lost = ""
+        self._over = threading.Event()
+        if address:
+            threading.Thread(target=self._watch, name="head node", daemon=True).start()
 
     def check(self) -> None:
         """Raise `ClusterLost` if nothing has listened at the address for some time."""
-        now = time.monotonic()
-        if now - self._asked < _BETWEEN_QUESTIONS_S:
-            return
-        self._asked = now
-        try:
-            self.check_now()
-        except ClusterLost:
-            if now - self._answered > _SILENCE_S:
-                raise
-        else:
-            self._answered = now
+        if self._lost:
+            raise ClusterLost(self._lost)
 
     def check_now(self) -> None:
-        """Raise `ClusterLost` if nothing listens at the address."""
+        """Raise `ClusterLost` if nothing listens at the address at this moment."""
+        silence = self._silence()
+        if silence:
+            raise ClusterLost(silence)
+
+    def stop(self) -> None:
+        """Watch no longer."""
+        self._over.set()
+
+    def _watch(self) -> None:
+        answered = time.monotonic()
+        while not self._lost and not self._over.wait(_BETWEEN_QUESTIONS_S):
+            silence, now = self._silence(), time.monotonic()
+            answered = answered if silence else now
+            if now - answered >= _SILENCE_S:
+                self._lost = silence
+        if not self._over.wait(_GRACE_S):
+            # Whoever calls Ray now waits in there, and is ended by it without a word after a minute.
+            sys.stderr.write(f"error: {self._lost}\n")
+            sys.stderr.flush()
+            os._exit(_LOST)
+
+    def _silence(self) -> str:
+        """Return what to say of a head where nothing listens; empty if it answers."""
         if not self._address:
-            return
+            return ""
         host, _, port = self._address.rpartition(":")
         try:
             socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_S).close()
         except OSError as error:
-            raise ClusterLost(
+            return (
                 f"the head node of the cluster, {self._address}, is lost ({error}): start Ray again, and give the same "
                 "command with the new --address; what has been computed is kept, and trials go on from their last "
                 "checkpoints"
-            ) from None
+            )
+        return ""
 
 
 def _disconnect() -> None:

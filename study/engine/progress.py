@@ -145,9 +145,9 @@ def shown(board: Board, console: Console, log: Path) -> Iterator[Callable[[str, 
 
 def _public(message: Message) -> dict[str, Any]:
     """Leave out what Tune adds to a message."""
-    names = ("kind", "epoch", "epochs", "metrics", "key", "reason", "stopped", "best_epoch")
-    names += ("host", "process", "cpus", "gpus")
-    return {name: message[name] for name in names if name in message}
+    what = ("kind", "epoch", "epochs", "metrics", "key", "reason", "stopped", "best_epoch")
+    where = ("host", "process", "cpus", "gpus")
+    return {name: message[name] for name in what + where if name in message}
 
 
 def _table(board: Board) -> Table:

@@ -56,18 +56,23 @@ class Nodes:
         return self
 
     def __exit__(self, *error: object) -> None:
-        for process in self._nodes.values():
-            try:
-                os.killpg(process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-            process.wait(30)
+        for name in list(self._nodes):
+            self.kill(name)
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def add(self, name: str, *, hidden: Path | None = None, options: tuple[str, ...] = ()) -> None:
         """Start a worker node with one core; `hidden` is a folder that it sees empty."""
         prefix = [] if hidden is None else [*_HIDING, str(hidden)]
         self._start(name, [f"--address={self.address}", "--num-cpus=1", *options], prefix)
+
+    def kill(self, name: str) -> None:
+        """Kill all processes of a node, and with the head the cluster."""
+        process = self._nodes.pop(name)
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return
+        process.wait(30)
 
     def raylet(self, name: str) -> int:
         """Return the process that is a node to Ray."""
