@@ -10,22 +10,26 @@ printed. See docs/performance.md.
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import torch
 
 from benchmarks.results import FOLDER, machine
 from benchmarks.speed_growth import Growth, measure_growth
 from benchmarks.speed_limits import Limits, measure_limits
-from benchmarks.speed_pairs import Ratio, Side, compare, measure
+from benchmarks.speed_pairs import Ratio, Side, at_once, compare, measure
 from benchmarks.speed_subject import BATCH_SIZE, FRAME_PX, FRAMES, PADDING_PX, PATCH_PX, TILED_PX, Case
 from usplit_core.errors import UserError
 
 OURS, PEER = "benchmarks.speed_ours", "benchmarks.speed_peer"
 VARIANTS = ("regular", "vanilla", "deep")
-SECTIONS = ("step", "batch", "tiles", "growth")
+SECTIONS = ("step", "batch", "tiles", "growth", "sharing")
 UNITS = {"step": "ms an image", "batch": "ms an image", "tiles": "ms a tile"}
 NAMES = {"step": "training step", "batch": "batch", "tiles": "tiled prediction"}
+#: Small trainings that run at once: as many as the two cores of a small machine, and more on a GPU.
+SHARING = {"cpu": 2, "cuda": 4}
 #: What the ratio should reach at least, by task and precision.
 TARGETS = {
     ("step", "float32"): 1.5, ("step", "bfloat16"): 3.0, ("batch", "float32"): 20.0,
@@ -50,21 +54,24 @@ class Report(NamedTuple):
     limits: Limits
     rows: list[Row]
     growth: list[Growth]
+    sharing: dict[int, Ratio]
 
 
 def main() -> int:
     """Run the benchmark; return the exit code."""
     options = _options()
-    limits = measure_limits(options.threads)
-    report = Report(settings_of(options), limits, [], [])
+    limits = measure_limits(options.threads, options.device)
+    report = Report(settings_of(options), limits, [], [], {})
     _say(f"limits: {_describe(limits)}\n")
     if "growth" in options.sections:
         _say(GROWTH_HEADER)
         for grown in measure_growth():
             report.growth.append(grown)
             _say(growth_line(grown))
+    if "sharing" in options.sections:
+        _say(measure_sharing(report, options))
     _say(f"\n{HEADER}")
-    for case in cases(options.sections, options.variants, options.threads, has_bfloat16=limits.gains_from_bfloat16):
+    for case in cases(options, has_bfloat16=limits.gains_from_bfloat16):
         report.rows.append(measure_row(case, limits, options.peer, options.repeats))
         _say(line(report.rows[-1]))
         # After each row: what was measured before an interruption is kept.
@@ -76,14 +83,16 @@ def main() -> int:
 def settings_of(options: argparse.Namespace) -> dict[str, Any]:
     """Return what the numbers depend on beside the machine."""
     return {
-        "threads": options.threads, "repeats": options.repeats, "batch_size": BATCH_SIZE, "patch_px": PATCH_PX,
-        "frames": FRAMES, "frame_px": FRAME_PX, "tiled_px": TILED_PX, "padding_px": PADDING_PX,
+        "device": device_name(options.device), "threads": options.threads, "repeats": options.repeats,
+        "batch_size": BATCH_SIZE, "patch_px": PATCH_PX, "frames": FRAMES, "frame_px": FRAME_PX,
+        "tiled_px": TILED_PX, "padding_px": PADDING_PX,
     }  # fmt: skip
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--peer", type=Path, default=None, help="folder that CAREamics was installed into")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:NUMBER")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=3, help="repetitions of each side that count")
     parser.add_argument("--sections", nargs="+", choices=SECTIONS, default=list(SECTIONS))
@@ -98,15 +107,30 @@ def _options() -> argparse.Namespace:
     return options
 
 
-def cases(sections: Sequence[str], variants: Sequence[str], threads: int, *, has_bfloat16: bool) -> Iterator[Case]:
+def device_name(device: str) -> str:
+    """Return what kind of device it is: ``cpu``, or the name of the GPU."""
+    return device if device == "cpu" else torch.cuda.get_device_name(device)
+
+
+def measure_sharing(report: Report, options: argparse.Namespace) -> str:
+    """Measure small trainings that run at once; return a sentence on them."""
+    count = SHARING[torch.device(options.device).type]
+    ratio = at_once(OURS, Case("small", "regular", "float32", 1, options.device), count, repeats=options.repeats)
+    report.sharing[count] = ratio
+    spread = f"{ratio.lowest:.2f} – {ratio.highest:.2f}"
+    return f"\n{count} small trainings at once do {ratio.median:.2f} ({spread}) times the work of one."
+
+
+def cases(options: argparse.Namespace, *, has_bfloat16: bool) -> Iterator[Case]:
     """Yield what is measured beside the peer; bfloat16 where the processor gains from it."""
     precisions = ("float32", "bfloat16") if has_bfloat16 else ("float32",)
-    if "batch" in sections:
-        yield Case("batch", "regular", "float32", threads)
-    for variant in variants:
-        for task in [section for section in sections if section in ("step", "tiles")]:
+    where = (options.threads, options.device)
+    if "batch" in options.sections:
+        yield Case("batch", "regular", "float32", *where)
+    for variant in options.variants:
+        for task in [section for section in options.sections if section in ("step", "tiles")]:
             for precision in precisions:
-                yield Case(task, variant, precision, threads)
+                yield Case(task, variant, precision, *where)
 
 
 def measure_row(case: Case, limits: Limits, peer: Path | None, repeats: int) -> Row:
@@ -171,6 +195,7 @@ def write(path: Path, report: Report) -> None:
         "limits": report.limits._asdict(),
         "rows": rows,
         "growth": [grown._asdict() for grown in report.growth],
+        "sharing": {str(count): ratio._asdict() for count, ratio in report.sharing.items()},
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=2) + "\n", "utf-8")

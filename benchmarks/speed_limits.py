@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch.nn import functional
 
-from benchmarks.speed_subject import BATCH_SIZE, DTYPES, PATCH_PX
+from benchmarks.speed_subject import BATCH_SIZE, DTYPES, PATCH_PX, wait_for
 
 #: Repetitions, of which the fastest counts: a limit is what nothing disturbed.
 REPEATS = 12
@@ -27,34 +27,38 @@ class Limits(NamedTuple):
         return self.flops["bfloat16"] > 1.3 * self.flops["float32"]
 
 
-def measure_limits(threads: int) -> Limits:
+def measure_limits(threads: int, device: str = "cpu") -> Limits:
     """Return the limits of this machine; changes the number of threads that torch uses."""
     torch.set_num_threads(threads)
-    memory = torch.zeros(COPIED_BYTES, dtype=torch.uint8)
+    memory = torch.zeros(COPIED_BYTES, dtype=torch.uint8, device=device)
     target = torch.zeros_like(memory)
-    copied = COPIED_BYTES / _fastest(lambda: target.copy_(memory))
-    return Limits({name: _convolution_rate(dtype) for name, dtype in DTYPES.items()}, copied)
+    copied = COPIED_BYTES / _fastest(lambda: target.copy_(memory), device)
+    return Limits({name: _convolution_rate(dtype, device) for name, dtype in DTYPES.items()}, copied)
 
 
-def _convolution_rate(dtype: torch.dtype) -> float:
+def _convolution_rate(dtype: torch.dtype, device: str) -> float:
     """Return operations a second of a 3×3 convolution of 64 channels on 64² px, in the better memory order."""
     operations = 2 * BATCH_SIZE * FILTERS**2 * 9 * PATCH_PX**2
-    return max(operations / _fastest(_convolution(dtype, order)) for order in (torch.contiguous_format,
-                                                                              torch.channels_last))  # fmt: skip
+    orders = (torch.contiguous_format, torch.channels_last)
+    return max(operations / _fastest(_convolution(dtype, order, device), device) for order in orders)
 
 
-def _convolution(dtype: torch.dtype, order: torch.memory_format) -> Callable[[], object]:
-    image = torch.randn(BATCH_SIZE, FILTERS, PATCH_PX, PATCH_PX, dtype=dtype).contiguous(memory_format=order)
-    weight = torch.randn(FILTERS, FILTERS, 3, 3, dtype=dtype).contiguous(memory_format=order)
+def _convolution(dtype: torch.dtype, order: torch.memory_format, device: str) -> Callable[[], object]:
+    image = torch.randn(BATCH_SIZE, FILTERS, PATCH_PX, PATCH_PX, dtype=dtype, device=device)
+    weight = torch.randn(FILTERS, FILTERS, 3, 3, dtype=dtype, device=device).contiguous(memory_format=order)
+    image = image.contiguous(memory_format=order)
     return lambda: functional.conv2d(image, weight, padding=1)
 
 
-def _fastest(work: Callable[[], object]) -> float:
-    """Return processor seconds of the calling thread, which other work disturbs least."""
+def _fastest(work: Callable[[], object], device: str) -> float:
+    """Return processor seconds of the calling thread, which other work disturbs least; of a GPU those of the clock."""
+    clock = time.thread_time if device == "cpu" else time.perf_counter
     work()
     fastest = float("inf")
     for _ in range(REPEATS):
-        start = time.thread_time()
+        wait_for(device)
+        start = clock()
         work()
-        fastest = min(fastest, time.thread_time() - start)
+        wait_for(device)
+        fastest = min(fastest, clock() - start)
     return fastest

@@ -1,7 +1,7 @@
 """Times two processes alternately, so that what else runs on the machine meets both of them.
 
 Each side is a program of `benchmarks.speed_subject`. With one thread the seconds are those of the processor, which
-other work disturbs least; with several they are those of the clock.
+other work disturbs least; with several, and on a GPU, they are those of the clock.
 """
 
 import json
@@ -9,6 +9,7 @@ import os
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -58,7 +59,7 @@ def measure(programs: Sequence[tuple[str, Case]], *, repeats: int, peer: Path | 
     programs
         Module and case of each side.
     repeats
-        Repetitions that count; one before them does not.
+        Repetitions of each; preparing the work has done it once before.
     peer
         Folder that is put on the path of the processes.
 
@@ -70,12 +71,38 @@ def measure(programs: Sequence[tuple[str, Case]], *, repeats: int, peer: Path | 
     with ExitStack() as stack:
         running = [stack.enter_context(_start(module, case, peer)) for module, case in programs]
         prepared = [_answer(process) for process in running]
-        answers = [[_repeat(process) for process in running] for _ in range(repeats + 1)][1:]
-    clocks = ["busy_seconds" if case.threads == 1 else "seconds" for _, case in programs]
+        answers = [[_repeat(process) for process in running] for _ in range(repeats)]
+    clocks = ["busy_seconds" if (case.threads, case.device) == (1, "cpu") else "seconds" for _, case in programs]
     return [
         _side(work, [row[index] for row in answers], clock)
         for index, (work, clock) in enumerate(zip(prepared, clocks, strict=True))
     ]
+
+
+def at_once(module: str, case: Case, count: int, *, repeats: int) -> Ratio:
+    """Return how many times as much as one process `count` of them do, which run at the same time, by the clock.
+
+    Raises
+    ------
+    UserError
+        If a process ends before it has answered.
+    """
+    with ExitStack() as stack:
+        running = [stack.enter_context(_start(module, case, None)) for _ in range(count)]
+        for process in running:
+            _answer(process)
+        gains = [count * _clocked(running[:1]) / _clocked(running) for _ in range(repeats)]
+    return Ratio(statistics.median(gains), min(gains), max(gains))
+
+
+def _clocked(processes: Sequence[subprocess.Popen[str]]) -> float:
+    """Return the seconds until all processes have done a repetition that they began at once."""
+    start = time.perf_counter()
+    for process in processes:
+        _tell(process)
+    for process in processes:
+        _answer(process)
+    return time.perf_counter() - start
 
 
 def _start(module: str, case: Case, peer: Path | None) -> subprocess.Popen[str]:
@@ -88,6 +115,11 @@ def _start(module: str, case: Case, peer: Path | None) -> subprocess.Popen[str]:
 
 
 def _repeat(process: subprocess.Popen[str]) -> dict[str, Any]:
+    _tell(process)
+    return _answer(process)
+
+
+def _tell(process: subprocess.Popen[str]) -> None:
     if process.stdin is None:
         raise UserError("a process of the benchmark has no standard input: run it again")
     try:
@@ -95,7 +127,6 @@ def _repeat(process: subprocess.Popen[str]) -> dict[str, Any]:
         process.stdin.flush()
     except BrokenPipeError:
         pass  # the process has ended: what it said of it is above, and no answer comes
-    return _answer(process)
 
 
 def _answer(process: subprocess.Popen[str]) -> dict[str, Any]:

@@ -72,14 +72,14 @@ def network(case: Case) -> Any:
         input_shape=(PATCH_PX, PATCH_PX), output_channels=2, multiscale_count=1 + context, z_dims=[128] * depth,
         encoder_n_filters=64, decoder_n_filters=64, encoder_conv_strides=[2, 2], decoder_conv_strides=[2, 2],
         encoder_dropout=0.1, decoder_dropout=0.1, nonlinearity="ELU", predict_logvar="pixelwise", analytical_kl=False,
-    )  # fmt: skip
+    ).to(case.device)  # fmt: skip
 
 
 def training_step(case: Case) -> Work:
     """Forward, backward and optimiser, with the loss of µSplit."""
     model, likelihood, losses = network(case), _likelihood(), _module("losses.lvae.lvae_losses")
     optimiser = torch.optim.Adamax(model.parameters(), lr=1e-3)
-    image, target = training_pair(case.variant)
+    image, target = training_pair(case.variant, case.device)
 
     def step() -> None:
         optimiser.zero_grad()
@@ -111,7 +111,8 @@ def batches(case: Case) -> Work:
     def draw() -> None:
         for batch in range(BATCHES):
             items = [loader[batch * BATCH_SIZE + index] for index in range(BATCH_SIZE)]
-            torch.utils.data.default_collate(items)
+            for arrays in torch.utils.data.default_collate(items):
+                arrays.to(case.device)
 
     draw()
     return Work(draw, BATCHES * BATCH_SIZE)
@@ -126,7 +127,7 @@ def tiles(case: Case) -> Work:
     model, likelihood = network(case), _likelihood()
     predict_sample = _module("lightning.prediction.lvae.lvae_prediction").lvae_predict_single_sample
     model.reset_for_inference((PATCH_PX, PATCH_PX))
-    image = torch.cat([training_pair(case.variant)[0]] * (TILES // BATCH_SIZE))
+    image = torch.cat([training_pair(case.variant, case.device)[0]] * (TILES // BATCH_SIZE))
 
     def predict() -> None:
         with _autocast(case):
@@ -147,7 +148,7 @@ def _likelihood() -> Any:
 
 def _autocast(case: Case) -> Any:
     dtype = DTYPES[case.precision]
-    return torch.autocast("cpu", dtype, enabled=dtype is not torch.float32)
+    return torch.autocast(torch.device(case.device).type, dtype, enabled=dtype is not torch.float32)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 A subject reads a case from its command line, prepares it, and then answers each line of its standard input with one
 line of JSON: wall and processor seconds of one repetition, and the memory that the process has taken since it had its
-libraries.
+libraries; on a GPU, the memory of the device.
 """
 
 import json
@@ -26,12 +26,13 @@ TILES, TILED_PX, PADDING_PX = 16, 128, 16
 
 
 class Case(NamedTuple):
-    """What is measured, with which network and in which precision."""
+    """What is measured, with which network, in which precision and where."""
 
     task: str
     variant: str
     precision: str
     threads: int
+    device: str = "cpu"
 
 
 class Work(NamedTuple):
@@ -53,23 +54,30 @@ def serve(prepare: Callable[[Case], Work]) -> int:
     answers, sys.stdout = sys.stdout, sys.stderr
     case = Case(**json.loads(sys.argv[1]))
     torch.set_num_threads(case.threads)
-    before = _resident_bytes()
+    before = 0 if case.device != "cpu" else _kilobytes("VmRSS") * 1024
     work = prepare(case)
     _answer(answers, items=work.items, flops=work.flops, bytes=work.bytes, error=work.error)
     for _ in sys.stdin:
         start, busy = time.perf_counter(), time.process_time()
         work.repeat()
+        wait_for(case.device)
         seconds, busy_seconds = time.perf_counter() - start, time.process_time() - busy
-        _answer(answers, seconds=seconds, busy_seconds=busy_seconds, peak_gb=(_peak_bytes() - before) / 1e9)
+        _answer(answers, seconds=seconds, busy_seconds=busy_seconds, peak_gb=(_peak_bytes(case.device) - before) / 1e9)
     return 0
 
 
-def training_pair(variant: str) -> tuple[Tensor, Tensor]:
+def wait_for(device: str) -> None:
+    """Return when the device has done all that it was told; a GPU works on after the call that gives it work."""
+    if device != "cpu":
+        torch.cuda.synchronize(device)
+
+
+def training_pair(variant: str, device: str = "cpu") -> tuple[Tensor, Tensor]:
     """Return the same input (B, L, P, P) and target (B, C, P, P) at every call."""
     generator = torch.Generator().manual_seed(0)
     levels = 1 + VARIANTS[variant][0]
     shapes = ((BATCH_SIZE, levels, PATCH_PX, PATCH_PX), (BATCH_SIZE, 2, PATCH_PX, PATCH_PX))
-    image, target = (torch.randn(shape, generator=generator) for shape in shapes)
+    image, target = (torch.randn(shape, generator=generator).to(device) for shape in shapes)
     return image, target
 
 
@@ -78,11 +86,9 @@ def _answer(stream: Any, **values: float) -> None:
     stream.flush()
 
 
-def _resident_bytes() -> int:
-    return _kilobytes("VmRSS") * 1024
-
-
-def _peak_bytes() -> int:
+def _peak_bytes(device: str) -> int:
+    if device != "cpu":
+        return torch.cuda.max_memory_allocated(device)
     # Not `resource.getrusage`, whose peak is that of the process which started this one, if that was larger.
     return _kilobytes("VmHWM") * 1024
 

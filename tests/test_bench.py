@@ -2,17 +2,20 @@
 
 import json
 import sys
+from argparse import Namespace
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 import torch
 
-from benchmarks import bench, speed_growth
+from benchmarks import bench, speed_growth, speed_pairs
 from benchmarks.bench import Report, Row, cases, line, share_of
 from benchmarks.speed_growth import Growth, grow
 from benchmarks.speed_limits import Limits
 from benchmarks.speed_ours import prepare
-from benchmarks.speed_pairs import Side, compare, measure
+from benchmarks.speed_pairs import Ratio, Side, at_once, compare, measure
 from benchmarks.speed_peer import open_package
 from benchmarks.speed_subject import VARIANTS, Case
 from usplit_core.errors import UserError
@@ -46,7 +49,8 @@ def test_the_share_of_the_limit_is_that_of_the_precision() -> None:
 
 def test_bfloat16_is_measured_where_the_processor_gains_from_it() -> None:
     def precisions(*, has_bfloat16: bool) -> set[str]:
-        return {case.precision for case in cases(bench.SECTIONS, bench.VARIANTS, 1, has_bfloat16=has_bfloat16)}
+        options = Namespace(sections=bench.SECTIONS, variants=bench.VARIANTS, threads=1, device="cpu")
+        return {case.precision for case in cases(options, has_bfloat16=has_bfloat16)}
 
     assert precisions(has_bfloat16=True) == {"float32", "bfloat16"}
     assert precisions(has_bfloat16=False) == {"float32"}
@@ -67,9 +71,8 @@ def test_a_line_has_both_sides_ratio_target_share_memory_and_error() -> None:
 
 def test_the_file_holds_what_the_table_shows(tmp_path: Path) -> None:
     ours = side(1.0)
-    report = Report(
-        {"threads": 1}, LIMITS, [Row(STEP, ours, ours, compare(ours, ours), None)], [Growth("trials", 1, 2)]
-    )
+    row = Row(STEP, ours, ours, compare(ours, ours), None)
+    report = Report({"threads": 1}, LIMITS, [row], [Growth("trials", 1, 2)], {2: Ratio(1.8, 1.7, 1.9)})
     bench.write(tmp_path / "results" / "bench.json", report)
     written = json.loads((tmp_path / "results" / "bench.json").read_text("utf-8"))
     assert written["rows"][0]["variant"] == "regular"
@@ -77,6 +80,7 @@ def test_the_file_holds_what_the_table_shows(tmp_path: Path) -> None:
     assert written["machine"]["torch"] == torch.__version__
     assert written["limits"]["flops"] == LIMITS.flops
     assert written["growth"][0]["what"] == "trials"
+    assert written["sharing"]["2"]["median"] == 1.8
 
 
 def test_growth_compares_each_size_with_the_one_before(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,6 +108,16 @@ def test_batches_count_their_images_and_bytes() -> None:
     work = prepare(Case("batch", "regular", "float32", 1))
     assert work.items == 400
     assert work.bytes == work.items * (5 + 2) * 64**2 * 4
+
+
+@pytest.mark.parametrize(("seconds_of", "gain"), [(lambda count: 1.0, 3.0), (float, 1.0)])
+def test_processes_at_once_are_counted_by_the_work_that_they_do_in_the_time_of_one(
+    monkeypatch: pytest.MonkeyPatch, seconds_of: Callable[[int], float], gain: float
+) -> None:
+    monkeypatch.setattr(speed_pairs, "_start", lambda *_: nullcontext())
+    monkeypatch.setattr(speed_pairs, "_answer", lambda _: {})
+    monkeypatch.setattr(speed_pairs, "_clocked", lambda processes: seconds_of(len(processes)))
+    assert at_once("benchmarks.speed_ours", STEP, 3, repeats=2) == (gain, gain, gain)
 
 
 def test_a_process_that_fails_is_reported() -> None:
