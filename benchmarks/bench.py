@@ -155,7 +155,9 @@ HEADER = (
     "| task | network | precision | ours | peer | ratio (lowest – highest) | target | limit | memory | error |\n"
     "|---|---|---|---|---|---|---|---|---|---|"
 )
-GROWTH_HEADER = "| growth | size | seconds | times the time | times the work |\n|---|---|---|---|---|"
+GROWTH_HEADER = (
+    "| growth | size | seconds | memory | times the work | the time | the memory |\n|---|---|---|---|---|---|---|"
+)
 
 
 def line(row: Row) -> str:
@@ -179,8 +181,8 @@ def line(row: Row) -> str:
 
 def growth_line(row: Growth) -> str:
     """Return a line of the second table."""
-    times = ("–", "–") if row.work is None else (f"{row.times:.2f}", f"{row.work:g}")
-    return f"| {row.what} | {row.size} | {row.seconds:.3g} | {times[0]} | {times[1]} |"
+    times = ["–" if value is None else f"{value:.3g}" for value in (row.work, row.times, row.times_memory)]
+    return f"| {row.what} | {row.size} | {row.seconds:.3g} | {row.peak_mb:.1f} MB | {' | '.join(times)} |"
 
 
 def write(path: Path, report: Report) -> None:

@@ -1,5 +1,7 @@
-"""How time grows with what is asked: many trials, many evaluations, larger patches, deeper context, larger frames."""
+"""How time and memory grow with what is asked: trials, evaluations, larger patches, deeper context, larger frames."""
 
+import ctypes
+import gc
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -13,9 +15,12 @@ from matplotlib.figure import Figure
 from analysis.figures import padding_curves
 from analysis.records import Evaluation, StudyRecord, Trial
 from benchmarks.speed_ours import STATISTICS
+from benchmarks.speed_subject import kilobytes
 from study.planning.design import plan_trials
 from study.spec import Grid, Study
+from usplit_core.cost import reset_peak_memory
 from usplit_core.data.sampling import Batch, PatchSource
+from usplit_core.inference.tile_prediction import predict_frame, windows_of
 from usplit_core.learner import build_learner, take_step
 from usplit_core.settings import flatten, resolve
 from usplit_core.vocabulary import HEADLINE
@@ -29,13 +34,15 @@ SMALL = {"data.path": "none.tif", "model.filters": 16, "model.latent_channels": 
 
 
 class Growth(NamedTuple):
-    """Seconds of one size; how many times as much work it is as the size before, and as much time."""
+    """Seconds and memory of one size; how many times as much work it is as the size before, time, and memory."""
 
     what: str
     size: int
     seconds: float
+    peak_mb: float
     work: float | None = None
     times: float | None = None
+    times_memory: float | None = None
 
 
 def measure_growth() -> Iterator[Growth]:
@@ -48,17 +55,23 @@ def measure_growth() -> Iterator[Growth]:
     yield from grow("training step, patch px", (32, 64, 128), lambda size: step_of(patch_px=size), power=2)
     yield from grow("training step, LC depth", (1, 2, 4), lambda size: step_of(lc_depth=size))
     yield from grow("context of a frame, px", (512, 1024, 2048), context_of, power=2)
+    yield from grow("prediction of a frame, px", (128, 256, 512), prediction_of, power=2)
 
 
 def grow(
     what: str, sizes: Sequence[int], prepare: Callable[[int], Callable[[], object]], *, power: int = 1
 ) -> Iterator[Growth]:
-    """Yield the seconds of each size; the work grows with its `power`."""
+    """Yield the seconds and the memory of each size; the work grows with its `power`."""
     before: Growth | None = None
     for size in sizes:
-        row = Growth(what, size, _seconds(prepare(size)))
+        work = prepare(size)
+        row = Growth(what, size, _seconds(work), _peak_mb(work))
         if before is not None:
-            row = row._replace(work=(size / before.size) ** power, times=row.seconds / before.seconds)
+            row = row._replace(
+                work=(size / before.size) ** power,
+                times=row.seconds / before.seconds,
+                times_memory=row.peak_mb / before.peak_mb if before.peak_mb else None,
+            )
         yield row
         before = row
 
@@ -71,6 +84,16 @@ def _seconds(work: Callable[[], object], repeats: int = 3) -> float:
         work()
         found.append(time.process_time() - start)
     return min(found)
+
+
+def _peak_mb(work: Callable[[], object]) -> float:
+    """Return the memory that one repetition takes at most beyond what the process has, to a tenth of a megabyte."""
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)  # what was freed is given back, so that it is not there to be used again
+    reset_peak_memory(CPU)
+    before = kilobytes("VmRSS")
+    work()
+    return round((kilobytes("VmHWM") - before) * 1024 / 1e6, 1)
 
 
 def plan(trials: int) -> int:
@@ -131,6 +154,15 @@ def step_of(*, patch_px: int = 64, lc_depth: int = 4) -> Callable[[], object]:
     image = torch.randn(size, run.model.context_levels, side, side)
     batch = Batch(image, torch.randn(size, run.model.structure_channels, side, side))
     return lambda: take_step(learner, batch, run, epoch=0)
+
+
+def prediction_of(side: int) -> Callable[[], object]:
+    """Return what predicts a frame with a small network."""
+    run = resolve(SMALL)
+    module = build_learner(run, CPU).module
+    image = np.random.default_rng(0).integers(0, 4000, (1, side, side), np.uint16)
+    source = PatchSource.from_images(image, STATISTICS, run.data, lc_depth=run.model.lc_depth)
+    return lambda: predict_frame(module, windows_of(source, 0), (side, side), tiling=run.tiling)
 
 
 def context_of(side: int) -> Callable[[], object]:

@@ -54,7 +54,7 @@ def serve(prepare: Callable[[Case], Work]) -> int:
     answers, sys.stdout = sys.stdout, sys.stderr
     case = Case(**json.loads(sys.argv[1]))
     torch.set_num_threads(case.threads)
-    before = 0 if case.device != "cpu" else _kilobytes("VmRSS") * 1024
+    before = 0 if case.device != "cpu" else kilobytes("VmRSS") * 1024
     work = prepare(case)
     _answer(answers, items=work.items, flops=work.flops, bytes=work.bytes, error=work.error)
     for _ in sys.stdin:
@@ -90,9 +90,10 @@ def _peak_bytes(device: str) -> int:
     if device != "cpu":
         return torch.cuda.max_memory_allocated(device)
     # Not `resource.getrusage`, whose peak is that of the process which started this one, if that was larger.
-    return _kilobytes("VmHWM") * 1024
+    return kilobytes("VmHWM") * 1024
 
 
-def _kilobytes(name: str) -> int:
+def kilobytes(name: str) -> int:
+    """Return a size of this process by its name in Linux, such as ``VmRSS``."""
     lines = Path("/proc/self/status").read_text("ascii").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))

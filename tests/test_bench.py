@@ -72,7 +72,7 @@ def test_a_line_has_both_sides_ratio_target_share_memory_and_error() -> None:
 def test_the_file_holds_what_the_table_shows(tmp_path: Path) -> None:
     ours = side(1.0)
     row = Row(STEP, ours, ours, compare(ours, ours), None)
-    report = Report({"threads": 1}, LIMITS, [row], [Growth("trials", 1, 2)], {2: Ratio(1.8, 1.7, 1.9)})
+    report = Report({"threads": 1}, LIMITS, [row], [Growth("trials", 1, 2, 3)], {2: Ratio(1.8, 1.7, 1.9)})
     bench.write(tmp_path / "results" / "bench.json", report)
     written = json.loads((tmp_path / "results" / "bench.json").read_text("utf-8"))
     assert written["rows"][0]["variant"] == "regular"
@@ -85,8 +85,9 @@ def test_the_file_holds_what_the_table_shows(tmp_path: Path) -> None:
 
 def test_growth_compares_each_size_with_the_one_before(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(speed_growth, "_seconds", lambda work: work())
+    monkeypatch.setattr(speed_growth, "_peak_mb", lambda work: 3 * work())
     rows = list(grow("trials", (10, 40), lambda size: lambda: float(size), power=2))
-    assert rows == [Growth("trials", 10, 10.0), Growth("trials", 40, 40.0, work=16.0, times=4.0)]
+    assert rows == [Growth("trials", 10, 10.0, 30.0), Growth("trials", 40, 40.0, 120.0, 16.0, 4.0, 4.0)]
 
 
 def test_what_grows_is_as_large_as_it_says() -> None:
