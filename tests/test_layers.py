@@ -35,6 +35,8 @@ TABLE = {
     "usplit_core/data/tiled_zarr.py": rule(CORE, "numpy zarr"),
     # Glyphs are drawn with the fonts that matplotlib brings; loaded only when somebody asks for them.
     "usplit_core/data/synthetic.py": rule(CORE, "numpy scipy matplotlib"),
+    # No dependency: loaded only where it is installed.
+    "usplit_core/inference/micro_ssim.py": rule(CORE, "numpy microssim"),
     "usplit_core/*":       rule(CORE, "numpy torch tifffile pydantic pydantic_core safetensors skimage scipy"),
     "search_spaces/*":     rule("study.spec usplit_core.presets"),
     "analysis/store.py":   rule(ANALYSIS, f"{ANALYSIS_PACKAGES} mlflow"),
@@ -166,7 +168,7 @@ def test_an_import_inside_a_function_is_found_but_makes_no_cycle() -> None:
 
 def test_every_third_party_package_is_declared() -> None:
     imported = set().union(*(_third_party(imports) for imports in IMPORTS.values()))
-    assert _distributions(imported) - _declared("zarr") == set()
+    assert _distributions(imported) - _declared("zarr", "microssim") == set()
 
 
 #: Declared, but never imported by our own code.

@@ -35,6 +35,7 @@ _METRICS = (
     Metric("test/ms_ssim", "MS-SSIM", "", "higher"),
     Metric("test/range_invariant_ssim", "range-invariant SSIM", "", "higher"),
     Metric("test/range_invariant_ms_ssim", "range-invariant MS-SSIM", "", "higher"),
+    Metric("test/micro_ssim", "MicroSSIM", "", "higher"),
     Metric("test/seam_gradient_ratio", "gradient across seams / inside tiles", "", "lower"),
     Metric("test/seam_divergence", "divergence of gradients at seams", "nats", "lower"),
     Metric("test/calibration_error", "calibration error", "", "lower"),
@@ -44,6 +45,7 @@ _METRICS = (
     # cost
     Metric("cost/parameters", "parameters", "", "lower"),
     Metric("cost/train_seconds", "training time", "s", "lower"),
+    Metric("cost/energy_joules", "energy of the training", "J", "lower"),
     Metric("cost/peak_host_bytes", "peak host memory", "B", "lower"),
     Metric("cost/peak_device_bytes", "peak device memory", "B", "lower"),
 )

@@ -15,8 +15,9 @@ from usplit_core.data.sampling import PatchSource
 from usplit_core.data.splits import Parts
 from usplit_core.errors import DataError
 from usplit_core.inference.calibration import Counts, calibration_curve, calibration_scores, count_errors
+from usplit_core.inference.micro_ssim import is_installed
 from usplit_core.inference.sample import Box, crop_sample, sample_box
-from usplit_core.inference.scoring import Row, by_channel, score_frame, summarise
+from usplit_core.inference.scoring import Row, add_micro_ssim, by_channel, score_frame, summarise
 from usplit_core.inference.seams import seam_lines
 from usplit_core.inference.tile_prediction import (
     FramePrediction,
@@ -39,7 +40,7 @@ class Evaluation(NamedTuple):
     metrics
         ``test/SCORE``: mean over test frames, then over structure channels; ``test/SCORE/c``: of structure channel c;
         ``test/seconds``: time to predict all test frames. ``test/calibration_…`` are there where a pixel is predicted
-        more than once.
+        more than once, ``test/micro_ssim`` where its package is installed.
     frames
         One row a frame and structure channel: ``frame``, ``channel`` and each score. A score that is not defined,
         such as the PSNR of an empty frame, is NaN.
@@ -145,17 +146,22 @@ def _evaluate_tiling(job: _Job, tiling: TilingConfig) -> Evaluation:
     counts: Counts | None = None
     plan = _plan(job, tiling)
     seams, covered = seam_lines(plan), _covered(plan)
+    kept: list[tuple[NDArray[Any], NDArray[Any]]] = []
     for frame in range(len(job.test)):
         start = perf_counter()
         prediction = _predict(job, frame, tiling)
         seconds += perf_counter() - start
         target = job.source.target(frame).cpu().numpy()
         rows += score_frame(frame, target[covered], prediction.mean[covered], seams)
+        if is_installed():
+            kept.append((target[covered], prediction.mean[covered]))
         if prediction.std is not None:
             found = count_errors(target[covered], prediction.mean[covered], prediction.std[covered])
             counts = found if counts is None else counts + found
         if frame == job.sample_box.frame:
             sample = crop_sample(job.sample_box, job.test, job.saved.statistics, target, prediction.mean)
+    if kept:
+        rows = add_micro_ssim(rows, *zip(*kept, strict=True))
     if counts is not None:
         sample["calibration"] = calibration_curve(counts)
     metrics = {**summarise(rows), **_calibration_metrics(counts), "test/seconds": seconds}

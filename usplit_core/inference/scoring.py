@@ -14,6 +14,7 @@ from usplit_core.inference.metrics import (
     scale_invariant_psnr,
     ssim,
 )
+from usplit_core.inference.micro_ssim import micro_ssim
 from usplit_core.inference.seams import SeamLines, seam_divergence, seam_gradient_ratio
 
 #: Scores of a frame's channels: name -> function of target and prediction (C, Y, X). With ``test/`` before it, a name
@@ -35,6 +36,9 @@ SEAM_SCORES: dict[str, Callable[[NDArray[Any], SeamLines], NDArray[np.float64]]]
 
 Row = dict[str, float | int]
 
+#: What a row says beside its scores.
+_PLACE = ("frame", "channel")
+
 
 def score_frame(frame: int, target: NDArray[Any], prediction: NDArray[Any], seams: SeamLines) -> list[Row]:
     """Return one row of scores a structure channel, for a frame (C, Y, X) that was stitched along `seams`."""
@@ -46,6 +50,22 @@ def score_frame(frame: int, target: NDArray[Any], prediction: NDArray[Any], seam
     ]
 
 
+def add_micro_ssim(
+    rows: Sequence[Row], targets: Sequence[NDArray[Any]], predictions: Sequence[NDArray[Any]]
+) -> list[Row]:
+    """Return the rows of all frames with their MicroSSIM, which is fitted to all of them together.
+
+    Parameters
+    ----------
+    rows
+        As `score_frame` returns them, frames in order.
+    targets, predictions
+        Of each frame (C, Y, X).
+    """
+    scores = micro_ssim(targets, predictions)
+    return [{**row, "micro_ssim": float(scores[int(row["frame"]), int(row["channel"])])} for row in rows]
+
+
 def summarise(rows: Sequence[Row]) -> dict[str, float]:
     """Return the mean of each score over frames, per channel and over channels.
 
@@ -53,7 +73,7 @@ def summarise(rows: Sequence[Row]) -> dict[str, float]:
     """
     metrics: dict[str, float] = {}
     channels = sorted({int(row["channel"]) for row in rows})
-    for name in (*SCORES, *SEAM_SCORES):
+    for name in (name for name in rows[0] if name not in _PLACE):
         means = [_mean_defined([row[name] for row in rows if row["channel"] == channel]) for channel in channels]
         metrics |= by_channel(name, means)
     return metrics

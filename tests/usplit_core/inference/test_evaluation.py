@@ -18,6 +18,7 @@ from usplit_core.inference import evaluation as evaluation_module
 from usplit_core.inference.calibration import BINS
 from usplit_core.inference.evaluation import Evaluation, evaluate
 from usplit_core.inference.metrics import scale_invariant_psnr
+from usplit_core.inference.micro_ssim import is_installed
 from usplit_core.inference.prediction import Splitter
 from usplit_core.inference.sample import most_structure
 from usplit_core.inference.scoring import SCORES, SEAM_SCORES, score_frame, summarise
@@ -26,6 +27,7 @@ from usplit_core.inference.tile_prediction import FramePrediction, predict_frame
 from usplit_core.inference.tiling import plan_tiles
 from usplit_core.vocabulary import metric
 
+NAMES = (*SCORES, *SEAM_SCORES, *(("micro_ssim",) if is_installed() else ()))
 TRAIN = structures()
 PARTS = Parts(TRAIN, TRAIN[:1], structures(frames=2, height=35, width=300, seed=1), {})
 TILINGS = (
@@ -90,12 +92,12 @@ def test_there_is_a_row_a_frame_and_channel_and_it_is_json(evaluations: list[Eva
     for evaluation in evaluations:
         np.testing.assert_equal(json.loads(json.dumps(evaluation.frames)), evaluation.frames)
         assert [(row["frame"], row["channel"]) for row in evaluation.frames] == [(0, 0), (0, 1), (1, 0), (1, 1)]
-        assert all(set(row) == {"frame", "channel", *SCORES, *SEAM_SCORES} for row in evaluation.frames)
+        assert all(set(row) == {"frame", "channel", *NAMES} for row in evaluation.frames)
 
 
 def test_metrics_are_means_over_frames_then_channels_and_in_the_vocabulary(evaluations: list[Evaluation]) -> None:
     for evaluation in evaluations:
-        for name in (*SCORES, *SEAM_SCORES):
+        for name in NAMES:
             scores = np.array([row[name] for row in evaluation.frames]).reshape(2, 2)
             assert evaluation.metrics[f"test/{name}"] == pytest.approx(scores.mean(), nan_ok=True)
             assert evaluation.metrics[f"test/{name}/1"] == pytest.approx(scores[:, 1].mean(), nan_ok=True)
