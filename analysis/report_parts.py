@@ -21,6 +21,7 @@ _WORDS = {
     "data": "content of the images (hash)",
     "device": "device",
     "host": "host",
+    "energy": "energy was counted of",
 }
 
 
@@ -98,8 +99,19 @@ def best_section(found: Verdict) -> Safe:
 
 
 def _energy(record: StudyRecord) -> str:
-    joules = [trial.metrics[_ENERGY] for trial in record.trials if trial.metrics.get(_ENERGY, 0) > 0]
-    return f"; {sum(joules) / 3.6e6:.2f} kWh where it was measured (n = {len(joules)} trials)" if joules else ""
+    measured = [trial for trial in record.trials if trial.metrics.get(_ENERGY, 0) > 0]
+    if not measured:
+        return "; the energy could not be read where they ran"
+    meters = sorted({trial.tags["energy"] for trial in measured if trial.tags.get("energy")})
+    joules = sum(trial.metrics[_ENERGY] for trial in measured)
+    of = f" by {' or '.join(meters)}" if meters else ""
+    return f"; {format_energy(joules)}{of}, n = {len(measured)} trials in which it could be read"
+
+
+def format_energy(joules: float) -> str:
+    """Return an energy in the unit that suits it."""
+    wh = joules / 3600
+    return f"{wh / 1000:.2f} kWh" if wh >= 1000 else f"{wh:.1f} Wh" if wh >= 1 else f"{joules:.0f} J"
 
 
 def train_seconds(trial: Trial) -> float:

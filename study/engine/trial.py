@@ -28,6 +28,7 @@ from study.engine.trial_folder import (
     write_result,
 )
 from study.planning.fingerprint import evaluation_key
+from study.tracking.energy import energy_of, measured_energy
 from study.tracking.system import system_samples
 from usplit_core import NUMERICS_VERSION, __version__
 from usplit_core.config import RunConfig, TilingConfig
@@ -168,18 +169,19 @@ def _train_and_evaluate(run: RunConfig, assignment: Assignment, attempt: str, pi
     if run.train.continue_from is not None:
         check_attempt(folder, attempt)
         begin_after(folder.parent / run.train.continue_from / LAST, folder / LAST, run)
-    fitted = fit(
-        run,
-        parts,
-        statistics=fit_statistics(parts.train, run.data),
-        channel_names=tuple(assignment.channel_names),
-        folder=folder,
-        report=report,
-        device=device,
-        may_write=lambda: check_attempt(folder, attempt),
-    )
+    with measured_energy(folder, device):
+        fitted = fit(
+            run,
+            parts,
+            statistics=fit_statistics(parts.train, run.data),
+            channel_names=tuple(assignment.channel_names),
+            folder=folder,
+            report=report,
+            device=device,
+            may_write=lambda: check_attempt(folder, attempt),
+        )
     result = {"stopped": fitted.stopped, "best_epoch": fitted.best_epoch, "best_metrics": fitted.best_metrics}
-    write_result(folder, {**result, "cost": fitted.cost})
+    write_result(folder, {**result, "cost": fitted.cost | energy_of(folder)})
     tilings = [TilingConfig.model_validate(tiling) for tiling in assignment.tilings]
     missing = [tiling for tiling in tilings if read_evaluation(folder, evaluation_key(tiling)) is None]
     if missing:

@@ -34,6 +34,7 @@ from study.tracking.contents import (
     write_trial_files,
 )
 from study.tracking.datasets import dataset_input
+from study.tracking.energy import energy_tags
 from study.tracking.experiment import open_experiment
 from study.tracking.model import FOLDER, write_model
 from study.tracking.outbox import INTERVAL_S, Note, Outbox
@@ -155,7 +156,7 @@ class Tracker:
         rows = final_cost(folder, run.metrics, self._runs.last_step(run, MONITOR.key))
         record = record_of(folder)
         if record is not None:
-            tags |= record_tags(record)
+            tags |= record_tags(record) | energy_tags(folder)
             self._client.log_inputs(run.identity, [dataset_input(record, "training")])
             self._log_files(run, lambda target: self._write_files(run, folder, record, target))
         # The state comes last: a run that says how it ended is complete.

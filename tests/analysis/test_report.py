@@ -9,6 +9,7 @@ from analysis.figures import FigureResult, draw_figures
 from analysis.html import Safe, tag
 from analysis.records import StudyRecord
 from analysis.report import write_report
+from analysis.report_parts import cost_section, format_energy
 from usplit_core.errors import OutputError
 
 PLACES = {
@@ -73,6 +74,15 @@ def test_every_caption_of_a_score_states_n(page: _Page) -> None:
     assert page.text.count("n = 2 seeds a point") == 3
     assert "n = 1 trial a column" in page.text
     assert "n = 5 trials" in page.text
+
+
+def test_energy_is_told_with_the_number_of_trials_or_said_to_be_unknown(record: StudyRecord) -> None:
+    assert "the energy could not be read where they ran" in cost_section(record)
+    first, *others = record.trials
+    measured = first._replace(metrics={**first.metrics, "cost/energy_joules": 7200.0}, tags={"energy": "GPU"})
+    text = cost_section(record._replace(trials=(measured, *others)))
+    assert "2.0 Wh by GPU, n = 1 trials in which it could be read" in text
+    assert [format_energy(joules) for joules in (3.4, 7200, 7.2e6)] == ["3 J", "2.0 Wh", "2.00 kWh"]
 
 
 def test_images_have_a_text_for_those_who_do_not_see_them(page: _Page) -> None:
