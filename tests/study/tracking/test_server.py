@@ -1,12 +1,12 @@
 """The notebook on a tracking server, with SQLite or PostgreSQL behind it, that is stopped in the middle of a study."""
 
-import os
 import subprocess
 import sys
 import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -15,20 +15,8 @@ from mlflow import MlflowClient
 from study.tracking.client import connect
 from tests.study.test_interruption import LONGER
 from tests.study.test_run import usplit
+from tests.study.tracking.postgres import postgres
 from tests.study.tracking.server import TrackingServer
-
-_POSTGRES = "USPLIT_POSTGRES"
-
-
-def _database(name: str, folder: Path) -> str:
-    if name == "sqlite":
-        return f"sqlite:///{folder / 'server.db'}"
-    address = os.environ.get(_POSTGRES)
-    if not address:
-        pytest.skip(
-            f"no PostgreSQL: {_POSTGRES} names none, such as postgresql+pg8000://user:password@127.0.0.1/mlflow"
-        )
-    return address
 
 
 @pytest.fixture(
@@ -39,10 +27,14 @@ def _database(name: str, folder: Path) -> str:
 )
 def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[TrackingServer]:
     """Yield a running tracking server."""
-    started = TrackingServer(tmp_path, _database(request.param, tmp_path))
-    started.start()
-    yield started
-    started.stop()
+    database = nullcontext(f"sqlite:///{tmp_path / 'server.db'}") if request.param == "sqlite" else postgres()
+    with database as address:
+        started = TrackingServer(tmp_path, address)
+        try:
+            started.start()
+            yield started
+        finally:
+            started.stop()
 
 
 def _kinds(client: MlflowClient, study: str) -> Counter[str]:
