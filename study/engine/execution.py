@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 from ray import tune
+from ray.tune.execution.class_cache import ENV_VARS_TO_PROPAGATE
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
@@ -18,6 +19,8 @@ from ray.tune.search import Searcher
 from study.engine.trial import Assignment, Message, trainable
 from usplit_core.errors import UserError
 
+#: Tune hands these to workers on their command line, which every user of a node can read. Workers need no keys.
+_KEYS = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN"}
 #: Repeats of a trial whose worker or node was lost; it goes on from its last checkpoint.
 _RETRIES = 3
 
@@ -155,6 +158,7 @@ def execute(
     scheduler
         Ends trials that fall behind; None = none.
     """
+    ENV_VARS_TO_PROPAGATE.difference_update(_KEYS)
     # Every launch makes a fresh Tuner, so what this one notes down serves nobody, and must not need the store.
     with tempfile.TemporaryDirectory(prefix="usplit-") as folder:
         try:
