@@ -15,7 +15,7 @@ def predict(  # noqa: PLR0913 # each is an option of the command
     model: Model,
     images: Annotated[list[str], typer.Argument(help="Superimposed images, or folders of them.", show_default=False)],
     tiling: Tiling = "inner",
-    padding: Padding = 16,
+    padding: Padding = None,
     samples: Samples = 1,
     settings: TilingSettings = [],  # noqa: B006 # as above
     axes: Axes = None,
@@ -30,8 +30,9 @@ def predict(  # noqa: PLR0913 # each is an option of the command
     from study.commands.predict import predict_command
     from study.commands.tiling import parse_settings, tiling_from
 
-    wanted = tiling_from(tiling, padding, samples, parse_settings(settings))
+    values = parse_settings(settings)
     with model_file(model, store) as file:
+        wanted = tiling_from(file, tiling, padding, samples, values)
         predict_command(file, images, tiling=wanted, axes=axes, out=out, output_format=output_format)
 
 
@@ -40,7 +41,7 @@ def evaluate(  # noqa: PLR0913 # as above
     model: Model,
     images: Annotated[list[str], typer.Argument(help="Images of the structure channels.", show_default=False)],
     tiling: Tiling = "inner",
-    padding: Padding = 16,
+    padding: Padding = None,
     samples: Samples = 1,
     settings: TilingSettings = [],  # noqa: B006 # as above
     axes: Axes = None,
@@ -53,8 +54,8 @@ def evaluate(  # noqa: PLR0913 # as above
     from study.commands.tiling import parse_settings, tiling_from
 
     values = parse_settings(settings, also=(CHANNELS,))
-    wanted = tiling_from(tiling, padding, samples, values)
     with model_file(model, store) as file:
+        wanted = tiling_from(file, tiling, padding, samples, values)
         evaluate_command(file, images, tiling=wanted, channels=values.get(CHANNELS), axes=axes, out=out)
 
 

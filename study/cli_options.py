@@ -33,7 +33,7 @@ Model = Annotated[
     Path, typer.Argument(help="A model file, *.safetensors, or models:/STUDY@best of a store.", show_default=False)
 ]
 Tiling = Annotated[str, typer.Option(help="inner, outer or sliding.")]
-Padding = Annotated[int, typer.Option(help="Padding in px.")]
+Padding = Annotated[int | None, typer.Option(help="Padding in px; without it, 16 or a quarter of a smaller patch.")]
 Samples = Annotated[int, typer.Option(help="Posterior samples that are averaged.")]
 Axes = Annotated[str | None, typer.Option(help="Axes of the images, where the files do not say.")]
 TilingSettings = Annotated[

@@ -1,5 +1,6 @@
 """The tiling that the options of a command ask for."""
 
+from pathlib import Path
 from typing import Any
 
 from usplit_core.config import TilingConfig
@@ -9,14 +10,20 @@ from usplit_core.settings import SETTINGS, Setting, parse_setting
 _TILING = tuple(name for name in SETTINGS if name.startswith("tiling."))
 
 
-def tiling_from(tiling: str, padding_px: int, samples: int, settings: dict[str, Setting]) -> TilingConfig:
+def tiling_from(
+    model: Path, tiling: str, padding_px: int | None, samples: int, settings: dict[str, Setting]
+) -> TilingConfig:
     """Return the tiling of ``--tiling``, ``--padding`` and ``--samples``, with further settings by dotted name.
 
     Raises
     ------
     ConfigError
         If a value is none of its setting.
+    CheckpointError
+        If no padding is given, and the model cannot be read, whose patches would say it.
     """
+    if padding_px is None:
+        padding_px = _padding_of(model)
     values: dict[str, Any] = {
         "tiling.mode": parse_setting("tiling.mode", tiling),
         "tiling.padding_px": parse_setting("tiling.padding_px", str(padding_px)),
@@ -24,6 +31,13 @@ def tiling_from(tiling: str, padding_px: int, samples: int, settings: dict[str, 
         **{name: value for name, value in settings.items() if name in _TILING},
     }
     return TilingConfig.model_validate({name.removeprefix("tiling."): value for name, value in values.items()})
+
+
+def _padding_of(model: Path) -> int:
+    """Return the padding where none is asked for: a quarter of the patches of the model, and the default at most."""
+    from usplit_core.checkpoint import read_model
+
+    return min(TilingConfig().padding_px, read_model(model).run.model.patch_px // 4)
 
 
 def parse_settings(texts: list[str], also: tuple[str, ...] = ()) -> dict[str, Setting]:

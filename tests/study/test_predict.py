@@ -74,6 +74,17 @@ def test_predict_writes_what_split_returns(usplit: Usplit, model: Path, tmp_path
     assert written.channel_names == ("dim", "bright", "dim std", "bright std")
 
 
+def test_the_padding_follows_the_patches_of_the_model_where_none_is_asked_for(
+    usplit: Usplit, model: Path, tmp_path: Path
+) -> None:
+    image, patch_px = save(tmp_path / "cells.tif", IMAGE), tiny_run().model.patch_px
+    assert patch_px // 4 < 16
+    assert usplit("predict", model, image, "--out", tmp_path / "one").code == 0
+    assert usplit("predict", model, image, "--padding", patch_px // 4, "--out", tmp_path / "two").code == 0
+    one, two = (read_frames(str(tmp_path / name / "cells_split.ome.tif")).pixels for name in ("one", "two"))
+    np.testing.assert_array_equal(one, two)
+
+
 def test_every_way_of_tiling_can_be_asked_for(usplit: Usplit, model: Path, tmp_path: Path) -> None:
     image = save(tmp_path / "cells.tif", IMAGE)
     flags = ["--tiling", "sliding", "--padding", "4", "--set", "tiling.stride_px=2", "--set", "tiling.border=constant"]
