@@ -45,6 +45,7 @@ _METRICS = (
     # cost
     Metric("cost/parameters", "parameters", "", "lower"),
     Metric("cost/train_seconds", "training time", "s", "lower"),
+    Metric("cost/checkpoint_seconds", "time to write checkpoints", "s", "lower"),
     Metric("cost/energy_joules", "energy of the training", "J", "lower"),
     Metric("cost/peak_host_bytes", "peak host memory", "B", "lower"),
     Metric("cost/peak_device_bytes", "peak device memory", "B", "lower"),

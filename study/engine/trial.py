@@ -22,6 +22,7 @@ from study.engine.trial_folder import (
     begin_attempt,
     check_attempt,
     read_evaluation,
+    read_result,
     write_error,
     write_evaluation,
     write_record,
@@ -156,7 +157,14 @@ def _train_and_evaluate(run: RunConfig, assignment: Assignment, attempt: str, pi
     write_record(folder, _record(assignment, attempt, parts.record))
     steps, device = steps_of_epoch(parts.train.shape, run), _device(assignment)
 
+    writing = _WritingTime()
+
+    def may_write() -> None:
+        check_attempt(folder, attempt)
+        writing.begin()
+
     def report(epoch: EpochReport) -> None:
+        writing.end()
         send({**_epoch_message(epoch.epoch, epoch.epochs, epoch.metrics), "steps": steps})
 
     def keep(evaluation: Evaluation) -> None:
@@ -178,15 +186,42 @@ def _train_and_evaluate(run: RunConfig, assignment: Assignment, attempt: str, pi
             folder=folder,
             report=report,
             device=device,
-            may_write=lambda: check_attempt(folder, attempt),
+            may_write=may_write,
         )
     result = {"stopped": fitted.stopped, "best_epoch": fitted.best_epoch, "best_metrics": fitted.best_metrics}
-    write_result(folder, {**result, "cost": fitted.cost | energy_of(folder)})
+    # What was measured is kept where this launch has only evaluations to add.
+    before = (read_result(folder) or {"cost": {}})["cost"]
+    write_result(folder, {**result, "cost": before | fitted.cost | energy_of(folder) | writing.cost()})
     tilings = [TilingConfig.model_validate(tiling) for tiling in assignment.tilings]
     missing = [tiling for tiling in tilings if read_evaluation(folder, evaluation_key(tiling)) is None]
     if missing:
         evaluate(fitted.model, parts, missing, device=device, on_done=keep)
     send({"kind": "finished", "stopped": fitted.stopped, "best_epoch": fitted.best_epoch})
+
+
+class _WritingTime:
+    """How long a training has taken to write its checkpoints: from leave to write until the epoch is reported."""
+
+    def __init__(self) -> None:
+        self._seconds = 0.0
+        self._since: float | None = None
+        self._has_begun = False
+
+    def begin(self) -> None:
+        """Note that a file is to be written; the first time it is the folder that is made, before the training."""
+        if self._has_begun and self._since is None:
+            self._since = time.perf_counter()
+        self._has_begun = True
+
+    def end(self) -> None:
+        """Note that all files of an epoch are written."""
+        if self._since is not None:
+            self._seconds += time.perf_counter() - self._since
+        self._since = None
+
+    def cost(self) -> dict[str, float]:
+        """Return the metric; nothing where nothing was written."""
+        return {"cost/checkpoint_seconds": self._seconds} if self._seconds else {}
 
 
 def _device(assignment: Assignment) -> str:
