@@ -1,9 +1,6 @@
 """Whole studies on Ray: what is counted, pruned, searched and added later."""
 
-from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import fields, replace
-from multiprocessing import get_context
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,15 +37,7 @@ def small(images: Path, **changes: Any) -> Study:
 
 
 def run(asked: Study, store: Path) -> StudyResult:
-    """Run a study in a process of its own, as a user would: one process may start Ray only so often."""
-    values = {field.name: getattr(asked, field.name) for field in fields(asked)}
-    plain = {name: dict(value) if isinstance(value, Mapping) else value for name, value in values.items()}
-    with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(_run, plain, store).result()
-
-
-def _run(values: dict[str, Any], store: Path) -> StudyResult:
-    return study.run(Study(**values), store=store, quiet=True)
+    return study.run(asked, store=store, quiet=True)
 
 
 def test_levels_seeds_and_tilings_are_counted_and_a_tiling_costs_no_training(images: Path, tmp_path: Path) -> None:
