@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from analysis.effects import Crossed, compare_crossed
-from analysis.intervals import decimals, format_interval
+from analysis.intervals import decimals, format_interval, format_number
 from analysis.records import MissingRuns, Settings, StudyRecord
 from analysis.selection import (
     cells,
@@ -178,12 +178,9 @@ def _gain(metric: Metric, difference: Difference, reference: str) -> str:
     words = f"{_number(abs(mean), metric, places)} {'more' if mean >= 0 else 'less'} than {reference}"
     if interval is None:
         return f"{words} (one seed, no interval)"
-    low, high = interval
+    low, high = (format_number(edge, places, signed=True) for edge in interval)
     note = "" if is_distinct(difference) else ", which includes no difference at all"
-    return (
-        f"{words} (95 % interval of the difference {low:+.{places}f} to {high:+.{places}f}{note}; "
-        f"{difference.summary.n} seeds, paired)"
-    )
+    return f"{words} (95 % interval of the difference {low} to {high}{note}; {difference.summary.n} seeds, paired)"
 
 
 def _by_task(task: TaskGain, metric: Metric) -> str:

@@ -101,7 +101,7 @@ def draw(data: Calibration, figure: Figure) -> None:
     axes = figure.subplots(1, len(data.panels), squeeze=False)[0]
     for ax, panel in zip(axes, data.panels, strict=True):
         _draw_panel(ax, panel)
-    axes[0].set_ylabel("root mean squared error")
+    axes[0].set_ylabel("root mean squared error (normalised)")
     handles, names = axes[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=legend_columns(names, size_mm(data)[0]))
 
@@ -130,7 +130,7 @@ def _draw_panel(ax: Axes, panel: Panel) -> None:
     low, high = 0.0, max(max(curve.deviation) for curve in panel.curves)
     ax.plot([low, high], [low, high], color=FAINT, linewidth=0.8, linestyle=":", zorder=1)
     ax.set(xlim=(0, None), ylim=(0, None))
-    ax.set_xlabel("predicted standard deviation (RMV)")
+    ax.set_xlabel("predicted standard deviation, RMV (normalised)")
     ax.set_title(panel.channel)
 
 

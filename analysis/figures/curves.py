@@ -70,12 +70,14 @@ def curves(
     )
 
 
-def keep_best(found: Sequence[Curve], metric: Metric) -> tuple[Curve, ...]:
-    """Return at most as many curves as there are colours: those that reach the best mean, in their old order."""
+def keep_best(panels: Sequence[Sequence[Curve]], metric: Metric) -> tuple[str, ...]:
+    """Return the labels of at most as many curves as there are colours: those that reach the best mean in any panel."""
     sign = -1 if metric.better == "lower" else 1
-    reach = {curve: max(sign * point.summary.mean for point in curve.points) for curve in found}
-    best = sorted(reach, key=lambda curve: reach[curve], reverse=True)[:MOST_CURVES]
-    return tuple(curve for curve in found if curve in best)
+    reach: dict[str, float] = {}
+    for curve in (curve for panel in panels for curve in panel):
+        own = max(sign * point.summary.mean for point in curve.points)
+        reach[curve.label] = max(own, reach.get(curve.label, own))
+    return tuple(sorted(reach, key=lambda label: reach[label], reverse=True)[:MOST_CURVES])
 
 
 def legend_columns(labels: Sequence[str], width_mm: float) -> int:
@@ -99,15 +101,24 @@ def curve_label(curve: Curve) -> str:
     return textwrap.fill(f"{curve.label or 'mean over seeds'} (n\u00a0=\u00a0{span})", _LABEL_SIGNS)
 
 
-def draw_curves(ax: Axes, axis: Axis, found: Sequence[Curve]) -> None:
-    """Draw mean, interval and seeds of every curve; several curves stand side by side within a level."""
+def draw_curves(ax: Axes, axis: Axis, found: Sequence[Curve], colours: Sequence[int] | None = None) -> None:
+    """Draw mean, interval and seeds of every curve; several curves stand side by side within a level.
+
+    `colours` are the numbers of their colours and marks, by default in the order of the curves.
+    """
     positions = _positions(axis)
     span = max(positions) - min(positions) or 1.0
     for index, curve in enumerate(found):
         # Curves that share a level would hide each other's bars: each is moved aside by a fraction of the axis.
         shift = (index - (len(found) - 1) / 2) * (0.012 if _is_numeric(axis) else 0.03) * span
         places = [positions[axis.levels.index(point.level)] + shift for point in curve.points]
-        _draw_curve(ax, curve, places, index, joined=_is_numeric(axis) and not axis.sampled)
+        _draw_curve(
+            ax,
+            curve,
+            places,
+            index if colours is None else colours[index],
+            joined=_is_numeric(axis) and not axis.sampled,
+        )
     ax.margins(y=0.1)
     ax.set_xlim(min(positions) - 0.08 * span, max(positions) + 0.08 * span)
     if axis.sampled and _is_numeric(axis):

@@ -102,11 +102,14 @@ def panels_of(
     MissingRuns
         If no finished trial has a value for any of them.
     """
+    found = [curves(record, metric, item.factor, series, where=item.where) for item in wanted]
     panels, left_out = [], 0
-    for item in wanted:
-        found = curves(record, metric, item.factor, series, where=item.where)
-        kept = keep_best(found, metric)
-        left_out = max(left_out, len(found) - len(kept))
+    for item, own in zip(wanted, found, strict=True):
+        # A colour stands for the same curve in all panels over one factor.
+        alike = [every for other, every in zip(wanted, found, strict=True) if other.factor == item.factor]
+        shown = keep_best(alike, metric)
+        kept = tuple(curve for curve in own if curve.label in shown)
+        left_out = max(left_out, len(own) - len(kept))
         if kept:
             panels.append(Panel(item.title, _axis_of(record, item.factor, kept), kept))
     if not panels:
@@ -134,7 +137,9 @@ def draw_panels(data: Panels, figure: Figure) -> list[Axes]:
     grid = figure.subplots(_rows(data), columns, sharey=True, squeeze=False)
     axes = list(grid.ravel())
     for ax, panel in zip(axes, data.panels, strict=False):
-        draw_curves(ax, panel.axis, panel.curves)
+        alike = [every for every in data.panels if every.axis.factor == panel.axis.factor]
+        known = list(dict.fromkeys(curve.label for every in alike for curve in every.curves))
+        draw_curves(ax, panel.axis, panel.curves, [known.index(curve.label) for curve in panel.curves])
         ax.set_title(panel.title)
     for ax in axes[len(data.panels) :]:
         ax.set_axis_off()

@@ -125,7 +125,7 @@ def caption(data: Qualitative) -> str:
     return (
         f"One crop of {width} × {height} px of a test frame{at}; n = 1 trial a column, seed {data.seed}. "
         "Each row is shown with the range of its target. "
-        "White: scale-invariant PSNR of this crop in dB, which differs from the score of whole frames. "
+        "White: scale-invariant PSNR of this crop, which differs from the score of whole frames. "
         "Insets: density of intensities, prediction (orange) and target (blue)."
     )
 
@@ -196,7 +196,7 @@ def _show(ax: Axes, image: NDArray[Any], limits: tuple[float, float]) -> None:
 
 
 def _write_score(ax: Axes, psnr_db: float) -> None:
-    text = ax.text(0.04, 0.95, f"{psnr_db:.1f}", color="white", transform=ax.transAxes, va="top", fontweight="bold")
+    text = ax.text(0.04, 0.95, f"{psnr_db:.1f} dB", color="white", transform=ax.transAxes, va="top", fontweight="bold")
     text.set_bbox({"facecolor": "black", "alpha": 0.45, "edgecolor": "none", "pad": 1.2})
 
 

@@ -145,8 +145,29 @@ def test_scale_invariant_psnr_does_not_see_gain_and_offset() -> None:
 
 def test_more_curves_than_colours_are_cut_to_the_best() -> None:
     found = [Curve(str(i), (CurvePoint(0, (0,), (float(i),), summarise([float(i)])),)) for i in range(MOST_CURVES + 3)]
-    kept = keep_best(found, HEADLINE)
-    assert [curve.label for curve in kept] == [str(i) for i in range(3, MOST_CURVES + 3)]
+    assert set(keep_best([found], HEADLINE)) == {str(i) for i in range(3, MOST_CURVES + 3)}
+    # The best of one panel is shown in the other one too.
+    lowest, higher = (Curve("0", found[0].points), Curve("0", found[-1].points))
+    assert "0" in keep_best([[lowest, *found[1:]], [higher]], HEADLINE)
+
+
+def test_a_colour_stands_for_the_same_curve_in_all_panels(record: StudyRecord) -> None:
+    inner_only = tuple(
+        row for row in record.evaluations
+        if row.settings["tiling.mode"] == "inner" or row.settings["model.lc_depth"] == 2
+    )  # fmt: skip
+    data = padding_curves.data(record._replace(evaluations=inner_only))
+    assert [[curve.label for curve in panel.curves] for panel in data.panels] == [
+        ["LC depth 0", "LC depth 2"],
+        ["LC depth 2"],
+    ]
+    figure = Figure()
+    padding_curves.draw(data, figure)
+    colours = [
+        {str(line.get_label()).partition(" (")[0]: line.get_color() for line in ax.lines if line.get_linestyle() == "-"}
+        for ax in figure.axes
+    ]
+    assert colours[0]["LC depth 2"] == colours[1]["LC depth 2"] != colours[0]["LC depth 0"]
 
 
 def test_figures_are_written_as_png_and_pdf(record: StudyRecord, tmp_path: Path) -> None:
