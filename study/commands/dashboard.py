@@ -9,6 +9,10 @@ from study import environment
 from study.errors import StoreError
 from study.store import existing_store, without_password
 
+#: A browser that is new to MLflow is shown its pages for language models, whatever an experiment's tags say; the
+#: address alone chooses others, on each page anew.
+_PAGES = "?workflowType=machine_learning"
+_MOST_STUDIES = 20
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -25,10 +29,18 @@ def dashboard_command(store: Path, host: str, port: int) -> None:
         sys.stdout.write(f"This store is shown on its tracking server: {without_password(places.server)}\n")
         return
     _check_port(host, port)
+    from study.tracking.client import connect
+
     environment.set_defaults()
     # A store holds results to look at: no jobs are run for it, and one worker suffices.
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
-    sys.stdout.write(f"MLflow dashboard of {places.root}: http://{host}:{port}  (Ctrl-C ends it)\n")
+    sys.stdout.write(
+        f"MLflow dashboard of {places.root}: http://{host}:{port}/#/experiments{_PAGES}  (Ctrl-C ends it)\n"
+    )
+    for experiment in connect(places.tracking_uri).search_experiments(max_results=_MOST_STUDIES):
+        if experiment.name != "Default":
+            address = f"http://{host}:{port}/#/experiments/{experiment.experiment_id}/runs{_PAGES}"
+            sys.stdout.write(f"  {experiment.name}: {address}\n")
     if host not in _LOOPBACK:
         sys.stdout.write(f"note: {host} lets other machines read and change this store, without a password\n")
     sys.stdout.flush()
