@@ -68,7 +68,7 @@ def test_levels_are_compared_in_a_table_that_can_be_kept(frozen: Path, tmp_path:
 def test_studies_are_compared_side_by_side(frozen: Path, store: Path) -> None:
     done = usplit("compare", frozen, STUDY, "--store", store)
     assert done.output.count("LC depth 2") == 2
-    assert "+0.00 (+0.00 to +0.00), n = 2" in done.output
+    assert "0.00 (0.00 to 0.00), n = 2" in done.output
 
 
 @pytest.mark.parametrize(
