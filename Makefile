@@ -12,7 +12,7 @@ PEER      := build/peer
 help:
 	@echo "make demo       install, then run the quickstart study on sample images"
 	@echo "make test       install, then run the fast tests"
-	@echo "make test-slow  the slow tests and those that start several Ray nodes"
+	@echo "make test-slow  the slow tests and those that start several Ray nodes or a database"
 	@echo "make bench      speed and memory beside careamics, as a table of ratios: about 15 minutes"
 	@echo "make lint       ruff: rules and format"
 	@echo "make types      mypy"
@@ -29,7 +29,7 @@ test: $(INSTALLED)
 
 # Exit code 5 says that no test carries these marks: nothing failed.
 test-slow: $(INSTALLED)
-	@$(BIN)/python -m pytest -m "(slow or multinode) and not gpu and not postgres" || [ $$? -eq 5 ]
+	@$(BIN)/python -m pytest -m "(slow or multinode or postgres) and not gpu" || [ $$? -eq 5 ]
 
 # The peer lies in a folder of its own, without its dependencies: some of them would replace ours.
 bench: $(INSTALLED)
