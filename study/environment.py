@@ -12,6 +12,8 @@ _DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "RAY_USAGE_STATS_ENABLED": "0",
+    # So many trials wait for a device: Tune keeps the worker of a trial that has ended only where another waits.
+    "TUNE_MAX_PENDING_TRIALS_PG": "8",
     # Progress is shown by study/engine/progress.py.
     "RAY_AIR_NEW_OUTPUT": "0",
     # Ray 2.60 announces a change of a later version at every start.

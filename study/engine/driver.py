@@ -196,6 +196,7 @@ class Driver:
             return  # a replay, or a message that came after the trial was closed
         kind = message["kind"]
         if kind == "started":
+            self._ledger.begin(fingerprint)
             self._track(lambda: self._tracker.open_trial(trial, {"usplit.host": message["host"]}))
         elif kind == "epoch":
             self._count_steps(fingerprint, message["steps"])

@@ -113,10 +113,21 @@ class Ledger:
         """
         with self._transaction() as run:
             run("UPDATE trials SET state = 'leased' WHERE fingerprint = ?", (fingerprint,))
-            cursor = run("INSERT INTO attempts (fingerprint, started) VALUES (?, ?)", (fingerprint, time.time()))
+            # It waits for a free device and costs nothing until a worker begins.
+            values = (fingerprint, time.time())
+            cursor = run("INSERT INTO attempts (fingerprint, started, outcome) VALUES (?, ?, 'queued')", values)
             attempt = cursor.lastrowid or 0
             run("INSERT INTO attempt_costs (attempt, devices) VALUES (?, ?)", (attempt, devices))
         return attempt
+
+    def begin(self, fingerprint: str) -> None:
+        """Note that a worker has begun with a trial that was handed out: its time counts from now on."""
+        with self._transaction() as run:
+            run(
+                "UPDATE attempts SET started = ?, outcome = '' "
+                "WHERE fingerprint = ? AND ended IS NULL AND outcome = 'queued'",
+                (time.time(), fingerprint),
+            )
 
     def count_steps(self, fingerprint: str, steps: int) -> None:
         """Note that the running attempt at a trial has taken more steps."""
@@ -130,7 +141,8 @@ class Ledger:
     def spent(self, study: str) -> Spent:
         """Return what the trials of a study have used, over all launches and up to now; no time of this launch."""
         hours, steps, trainings = self._connection.execute(
-            "SELECT total((coalesce(ended, ?) - started) * devices) / 3600, coalesce(sum(steps), 0), "
+            "SELECT total((coalesce(ended, ?) - started) * devices * (outcome != 'queued')) / 3600, "
+            "coalesce(sum(steps), 0), "
             "count(DISTINCT CASE WHEN state != 'pending' THEN fingerprint END) "
             "FROM attempts LEFT JOIN attempt_costs ON attempt = id JOIN trials USING (fingerprint) "
             "WHERE fingerprint IN (SELECT fingerprint FROM study_trials WHERE study = ?)",
@@ -185,6 +197,7 @@ class Ledger:
         """Make trials that workers have pending again; return whether there were any."""
         with self._transaction() as run:
             released = run("UPDATE trials SET state = 'pending' WHERE state = 'leased'").rowcount
+            run("UPDATE attempts SET started = ? WHERE ended IS NULL AND outcome = 'queued'", (time.time(),))
             run(
                 "UPDATE attempts SET ended = ?, outcome = 'lost', reason = ? WHERE ended IS NULL",
                 (time.time(), reason),

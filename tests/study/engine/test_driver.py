@@ -207,6 +207,7 @@ def test_a_stopping_rule_gets_the_trials_in_an_order_that_no_factor_follows(tmp_
 def test_a_used_budget_ends_the_trials_that_run(budget: Budget, tmp_path: Path, ledger: Ledger) -> None:
     desk = Desk(tmp_path, ledger, budget=budget)
     first = desk.next().fingerprint
+    desk.driver.take(first, {"kind": "started", "host": "node"})
     desk.driver.take(first, epoch(1))
     desk.look_again()
     assert desk.driver.must_stop()

@@ -1,6 +1,7 @@
 """What must run and what became of it outlives drivers, and has one writer."""
 
 import sqlite3
+import time
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,25 @@ def test_a_lease_ends_with_its_driver(path: Path) -> None:
         ledger.lease(registered(ledger)[0], devices=1)
     with Ledger.open(path) as ledger:
         assert ledger.statuses(STUDY.name)[0].state == "pending"
+
+
+def test_a_trial_that_waits_for_a_device_costs_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hours = [0.0]
+    monkeypatch.setattr(time, "time", lambda: 3600 * hours[0])
+    with Ledger.open(path) as ledger:
+        trial = registered(ledger)[0]
+        found = []
+        for ends_in_the_queue in (False, True):
+            ledger.lease(trial, devices=2)
+            hours[0] += 1
+            found.append(ledger.spent(STUDY.name).device_hours)
+            if not ends_in_the_queue:
+                ledger.begin(trial)
+            hours[0] += 3
+            found.append(ledger.spent(STUDY.name).device_hours)
+            ledger.release_leases("interrupted")
+            found.append(ledger.spent(STUDY.name).device_hours)
+        assert found == [0, 6, 6, 6, 6, 6]
 
 
 def test_attempts_are_numbered(path: Path) -> None:
