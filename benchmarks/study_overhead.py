@@ -133,7 +133,7 @@ def describe(found: dict[str, Any]) -> str:
         f"| the same in one process | {alone['processor']:.0f} | {alone['wall']:.0f} |\n"
         f"| one script of one training and one tiling | {found['script_processor_s']:.0f} | – |\n\n"
         f"Overhead {found['overhead_s_a_training']:.1f} s a training, start and end of the study included: "
-        f"{100 * found['share']:.1f} % of {TRIALS} trials of one minute (target: {100 * TARGET_SHARE:.0f} %).\n"
+        f"at most {100 * found['share']:.1f} % of {TRIALS} trials of one minute (target: {100 * TARGET_SHARE:.0f} %).\n"
         f"First training step after {found['first_step_s']:.1f} s (target: {TARGET_FIRST_STEP:.0f} s).\n"
         f"A script for every configuration and tiling takes {found['times_the_scripts']:.2f} times as much."
     )

@@ -35,7 +35,7 @@ def test_overhead_is_what_the_study_took_beyond_its_trainings(tmp_path: Path, mo
     assert found["share"] == pytest.approx(3 / 63)
     assert found["first_step_s"] == 8.0
     assert found["times_the_scripts"] == pytest.approx(30 * 4 * 2 / 132)  # a training for every tiling
-    assert "4.8 % of 24 trials" in describe(found)
+    assert "at most 4.8 % of 24 trials" in describe(found)
 
 
 def test_what_a_program_starts_is_counted_too(tmp_path: Path) -> None:
