@@ -189,7 +189,10 @@ def _pad(level: Tensor, margin: int, border: Border) -> Tensor:
         return torch.nn.functional.pad(level, (margin,) * 4)
     rows = reflect(torch.arange(-margin, level.shape[-2] + margin, device=level.device), level.shape[-2])
     columns = reflect(torch.arange(-margin, level.shape[-1] + margin, device=level.device), level.shape[-1])
-    return level.index_select(-2, rows).index_select(-1, columns)
+    padded = level.new_empty(*level.shape[:2], len(rows), len(columns))
+    for image, target in zip(level, padded, strict=True):  # one frame at a time needs no room for all of them
+        torch.index_select(image.index_select(-2, rows), -1, columns, out=target)
+    return padded
 
 
 def reflect(index: Tensor, length: int) -> Tensor:

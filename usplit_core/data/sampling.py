@@ -179,14 +179,15 @@ class PatchSource:
         pyramid.check_depth(*self.shape[2:], lc_depth)
         if lc_depth == 0:
             return
-        pyramids = []
-        for frame in self._native:  # one at a time: only one frame is held in floating point
+        for index, frame in enumerate(self._native):  # one at a time: only one frame is held in floating point
             images = self._prepare(frame)[None]
-            if not per_channel:
-                # Halving is linear, so with fixed weights the superimposed image is enough.
+            if not per_channel:  # halving is linear: with fixed weights, the superimposed image is enough
                 images = _mix(images, self._weights)[:, None]
-            pyramids.append(pyramid.build_pyramid(images, lc_depth)[1:])
-        self._context = tuple(torch.cat(level) for level in zip(*pyramids, strict=True))
+            levels = pyramid.build_pyramid(images, lc_depth)[1:]
+            if index == 0:
+                self._context = tuple(level.new_empty(len(self._native), *level.shape[1:]) for level in levels)
+            for whole, level in zip(self._context, levels, strict=True):
+                whole[index] = level[0]
 
     def _prepare(self, native: Tensor) -> Tensor:
         """Return stored pixels (..., C, Y, X) as clipped intensities."""
@@ -218,18 +219,16 @@ class PatchSource:
             sizes = {"size_px": size_px, "outside_px": outside_px}
             native = pyramid.pad_levels((self._native,), **sizes, border=border)
             context = pyramid.pad_levels(self._context, **sizes, border=border, first=1)
-            levels = (*native, *(self._normalise_context(level) for level in context))
-            known = _Padded(size_px, outside_px, border, pyramid.cutter(levels, **sizes))
+            for level in context:
+                self._normalise_context(level)
+            known = _Padded(size_px, outside_px, border, pyramid.cutter((*native, *context), **sizes))
             self._padded = known
         return known
 
-    def _normalise_context(self, level: Tensor) -> Tensor:
-        """Return a level of superimposed images, or of structure channels that are still to be mixed, normalised.
-
-        Mixing weights always have the same sum, so the share of the mean that each channel gives up is known before.
-        """
+    def _normalise_context(self, level: Tensor) -> None:
+        """Normalise a context level in place; mixing weights always have the same sum, so each share of it is known."""
         share = 1.0 if level.shape[1] == 1 else 1 / sum(self._statistics.weights)
-        return (level - self._statistics.input_mean * share) / self._statistics.input_std
+        level.sub_(self._statistics.input_mean * share).div_(self._statistics.input_std)
 
     def _draw_weights(self, generator: np.random.Generator, batch_size: int) -> Tensor:
         """Return mixing weights (B, C, 1, 1), or (1, C, 1, 1) where they are fixed."""
