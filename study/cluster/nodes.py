@@ -72,7 +72,7 @@ def code_digest(root: Path) -> str:
 
 
 def inspect(root: Path, *, timeout_s: float = ANSWER_S) -> list[NodeReport]:
-    """Ask every node of the connected cluster.
+    """Ask every node of the connected cluster; one that is lost meanwhile is left out.
 
     Parameters
     ----------
@@ -81,23 +81,31 @@ def inspect(root: Path, *, timeout_s: float = ANSWER_S) -> list[NodeReport]:
     timeout_s
         How long to wait for an answer.
     """
-    import ray
-
-    nodes = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call] # Ray's gap
+    nodes = _living_nodes()
     identities = [node["NodeID"] for node in nodes]
     with asked(root) as nonce:
         looking = [_ask(node, str(root), nonce.folder) for node in identities]
         counting = [_ask(node["NodeID"], None, None) if node["Resources"].get("GPU") else None for node in nodes]
         answers = [_answer_of(task, timeout_s) for task in looking]
         missing = unanswered(root, nonce, [node for node, said in zip(identities, answers, strict=True) if _fine(said)])
-    reports = []
+    living = {node["NodeID"] for node in _living_nodes()}
+    reports, addresses = [], []
     for node, said, gpus in zip(nodes, answers, counting, strict=True):
+        if isinstance(said, str) and node["NodeID"] not in living:
+            continue  # lost before it could answer; Ray notices after some ten seconds
         report = _report(node, said, is_missing=node["NodeID"] in missing)
         if gpus is not None and not report.silence:
             seen = _answer_of(gpus, _GPU_ANSWER_S)
             report = report._replace(gpus_visible=seen["gpus"] if isinstance(seen, dict) else None)
         reports.append(report)
-    return _with_distinct_names(reports, [node["NodeManagerAddress"] for node in nodes])
+        addresses.append(node["NodeManagerAddress"])
+    return _with_distinct_names(reports, addresses)
+
+
+def _living_nodes() -> list[dict[str, Any]]:
+    import ray
+
+    return [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call] # Ray's gap
 
 
 def _report(node: Mapping[str, Any], said: dict[str, Any] | str, *, is_missing: bool) -> NodeReport:

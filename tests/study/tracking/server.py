@@ -54,7 +54,7 @@ class TrackingServer:
 
     def stop(self) -> None:
         """End the server with all its processes, as a power cut would."""
-        if self._process is not None:
+        if self._process is not None and self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._process = None
