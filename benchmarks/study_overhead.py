@@ -161,6 +161,7 @@ def watch(command: Sequence[str], *, awaited: tuple[Path, str] | None = None) ->
                 taken[process.pid] = times.user + times.system
         if awaited is not None and until_file is None and any(awaited[0].rglob(awaited[1])):
             until_file = time.perf_counter() - start
+        # The process tree is looked at, since nothing tells when it changes.
         time.sleep(POLL_SECONDS if awaited is None else POLL_SECONDS / 10)
     if program.returncode:
         raise UserError(f"{' '.join(command)} has failed: run it by itself to see why")

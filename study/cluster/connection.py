@@ -67,7 +67,7 @@ def connected(address: str | None, *, shared_bytes: int) -> Iterator[Callable[[]
     head = _Head("" if address is None else ray.get_runtime_context().gcs_address)
     try:
         yield head.check
-    except Exception:
+    except Exception:  # raised again, unless the head is lost, which is then what it came from
         head.check_now()
         raise
     finally:

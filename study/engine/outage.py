@@ -83,7 +83,7 @@ def outlast(
         began = time.monotonic()
         try:
             return work()
-        except Exception as error:
+        except Exception as error:  # any work may meet it; what is no outage is raised again
             if not is_outage(error):
                 raise
             # What ran longer than anybody waits has got on: the next outage is another one.
@@ -98,11 +98,11 @@ def _wait(ready: Callable[[], None], waited: float, reason: str, patience_s: flo
     """Wait until storage is ready; return for how long has been waited in all."""
     while waited < patience_s:
         wait_s = min(max(_SHORTEST_WAIT_S, waited), _LONGEST_WAIT_S)
-        time.sleep(wait_s)
+        time.sleep(wait_s)  # storage does not tell when it is back
         waited += wait_s
         try:
             ready()
-        except Exception as error:
+        except Exception as error:  # any work may meet it; what is no outage is raised again
             if not is_outage(error):
                 raise
         else:

@@ -107,7 +107,7 @@ def run_trial(assignment: Assignment, frames: Mapping[str, NDArray[Any]], send: 
             outlasting(lambda: _train_and_evaluate(run, assignment, attempt, pixels, send))
     except (OSError, AttemptSuperseded):
         raise
-    except Exception as error:
+    except Exception as error:  # becomes the reason of the failed trial
         # Repeating would end the same way, so Ray must not see an exception and retry.
         write_error(folder, traceback.format_exc())
         send({"kind": "failed", "reason": f"{failure_kind(error)}: {error}"})
