@@ -19,6 +19,7 @@ from mlflow.exceptions import MlflowException
 from study.errors import StoreError
 from study.store import Store, without_password
 from study.tracking.client import connect, reaching
+from study.tracking.experiment import question_of
 from study.tracking.model import FOLDER, file_of
 from usplit_core.errors import CheckpointError
 
@@ -101,7 +102,7 @@ def _find_run(client: MlflowClient, study: str, champion: Champion) -> tuple[str
 
 def _question(client: MlflowClient, study: str) -> str:
     experiment = client.get_experiment_by_name(study)
-    return "" if experiment is None else str(experiment.tags.get("mlflow.note.content", ""))
+    return "" if experiment is None else question_of(experiment)
 
 
 @contextmanager

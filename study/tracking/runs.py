@@ -90,6 +90,10 @@ class Runs:
         """Return every run of the experiment that this package wrote."""
         return list(self._runs.items())
 
+    def of_kind(self, kind: str) -> list[str]:
+        """Return the identities of all runs of a kind."""
+        return [run.identity for key, run in self._runs.items() if key.kind == kind]
+
     def create(self, key: Key, *, cell: str, name: str, start_ms: int) -> KnownRun:
         """Make a run, below that of its trial if it is an evaluation."""
         parent = self.find(Key("trial", key.fingerprint))

@@ -35,7 +35,7 @@ from study.tracking.contents import (
 )
 from study.tracking.datasets import dataset_input
 from study.tracking.energy import energy_tags
-from study.tracking.experiment import open_experiment
+from study.tracking.experiment import link_comparisons, open_experiment
 from study.tracking.model import FOLDER, write_model
 from study.tracking.outbox import INTERVAL_S, Note, Outbox
 from study.tracking.rows import Row
@@ -71,8 +71,9 @@ class Tracker:
         self._planned: dict[str, PlannedTrial] = {}
         with reaching(self._uri):
             self._client = connect(self._uri)
-            experiment = open_experiment(self._client, store, study)
-        self._runs = Runs(self._client, experiment, study.name)
+            self._experiment = open_experiment(self._client, store, study)
+        self._question = study.question
+        self._runs = Runs(self._client, self._experiment, study.name)
         self._outbox = Outbox(self._write, interval_s)
 
     @property
@@ -203,6 +204,8 @@ class Tracker:
             finished = [trial for trial in trials if self._state(trial) == "finished"]
             for scores in cell_scores(finished, folder_of):
                 self._log_cell(scores)
+            comparable = {"evaluations": self._runs.of_kind("evaluation"), "cells": self._runs.of_kind("cell")}
+            link_comparisons(self._client, self._experiment, self._question, comparable)
 
     def _state(self, trial: PlannedTrial) -> str:
         run = self._runs.find(Key("trial", trial.fingerprint))

@@ -2,7 +2,9 @@
 
 import json
 import math
+import re
 from pathlib import Path
+from urllib.parse import parse_qs
 
 import numpy as np
 import pytest
@@ -11,6 +13,8 @@ from mlflow import MlflowClient
 
 from analysis.store import read_study
 from study.store import Store
+from study.tracking.client import connect
+from study.tracking.experiment import link_comparisons
 from study.tracking.tracker import LOG_LAST, Tracker
 from tests.study.tracking.trials import (
     STUDY,
@@ -164,3 +168,30 @@ def test_writing_again_changes_nothing(store: Store, training: Path) -> None:
     finish(Tracker(store, STUDY), store, trials)
     assert contents(store) == before
     assert doubled_steps(store) == 0
+
+
+def test_the_note_of_the_experiment_links_to_the_comparison_of_all_evaluations(store: Store, training: Path) -> None:
+    finish(Tracker(store, STUDY), store, fill(store, training, 0, 1))
+    (experiment,) = MlflowClient(store.tracking_uri).search_experiments(filter_string=f"name = '{STUDY.name}'")
+    question, *links = experiment.tags["mlflow.note.content"].split("\n\n")
+    assert question == STUDY.question
+    compared = {}
+    for link in links:
+        found = re.fullmatch(r"\[Compare (.+)\]\(#/compare-runs\?(.+)\)", link)
+        assert found is not None, link
+        compared[found[1]] = set(json.loads(parse_qs(found[2])["runs"][0]))
+    evaluations, cells = runs(store, "evaluation"), runs(store, "cell")
+    assert compared == {
+        f"{len(evaluations)} evaluations": {run.info.run_id for run in evaluations},
+        f"{len(cells)} cells": {run.info.run_id for run in cells},
+    }
+
+
+def test_a_comparison_too_long_for_a_note_is_left_out(store: Store) -> None:
+    client = connect(store.tracking_uri)
+    identity = client.create_experiment("long")
+    many, few = [f"{number:032x}" for number in range(150)], [f"{number:032x}" for number in range(3)]
+    link_comparisons(client, identity, "Why?", {"evaluations": many, "cells": few})
+    note = client.get_experiment(identity).tags["mlflow.note.content"]
+    assert "Compare 3 cells" in note
+    assert "evaluations" not in note
