@@ -6,15 +6,16 @@ _MOST_DECIMALS = 6
 
 
 def decimals(*values: float, least: int = 2) -> int:
-    """Return how many decimals show the largest of `values` with two digits that count, and the smallest with one.
+    """Return how many decimals show the largest of `values` with two digits that count, `least` or more.
 
-    Never fewer than `least`, nor more than two beyond what the largest asks for.
+    One more where the smallest would else read as zero, and reads as something with it.
     """
     known = [abs(value) for value in values if math.isfinite(value) and value != 0]
     if not known:
         return least
-    wanted = max(least, 1 - math.floor(math.log10(max(known))))
-    return min(max(wanted, min(-math.floor(math.log10(min(known))), wanted + 2)), _MOST_DECIMALS)
+    places = max(least, 1 - math.floor(math.log10(max(known))))
+    hidden, shown = round(min(known), places) == 0, round(min(known), places + 1) != 0
+    return min(places + (hidden and shown), _MOST_DECIMALS)
 
 
 def format_interval(

@@ -95,7 +95,7 @@ def _page(record: StudyRecord, figures: Sequence[FigureResult], places: Mapping[
         _answer(found, notes),
         _facts(record),
         _results(record, found),
-        None if isinstance(found, MissingRuns) else best_section(found),
+        None if isinstance(found, MissingRuns) else best_section(record, found),
         effects_section(record),
         _figures(figures),
         _failures(record),

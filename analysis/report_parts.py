@@ -6,8 +6,18 @@ from analysis.comparison import effects, effects_table
 from analysis.html import Safe, tag
 from analysis.intervals import format_interval
 from analysis.records import MissingRuns, StudyRecord, Trial
-from analysis.selection import describe, format_value, headline, label, metric_label, train_factors
-from analysis.statistics import group
+from analysis.selection import (
+    describe,
+    evaluation_factors,
+    format_value,
+    headline,
+    label,
+    metric_label,
+    network_factors,
+    task_factors,
+    train_factors,
+)
+from analysis.statistics import best_group, group
 from analysis.tables import to_html
 from analysis.verdict import Verdict
 
@@ -87,15 +97,29 @@ def reproduction_section(record: StudyRecord) -> Safe:
     return section("How to reproduce", table(("what", "value"), rows), tag("p", again, class_="note"))
 
 
-def best_section(found: Verdict) -> Safe:
-    """Return the settings of the best cell that vary in the study, and its score."""
+def best_section(record: StudyRecord, found: Verdict) -> Safe:
+    """Return the settings of the best cell that vary in the study, and its score; and the best of all tilings."""
     settings = {**found.best.levels, **found.tiling}
     rows = [tag("tr", tag("td", label(name)), tag("td", tag("code", name)), tag("td", format_value(name, value)))
             for name, value in settings.items()]  # fmt: skip
     summary = found.best.summary
     score = format_interval(summary.mean, summary.interval)
     words = f"{metric_label(found.metric)}: {score}, n = {summary.n} seed{'' if summary.n == 1 else 's'}."
-    return section("Best configuration", tag("p", words), table(("setting", "name", "value"), rows))
+    note = tag("p", _best_of_all_tilings(record, found), class_="note")
+    return section("Best configuration", tag("p", words), table(("setting", "name", "value"), rows), note)
+
+
+def _best_of_all_tilings(record: StudyRecord, found: Verdict) -> str | None:
+    """Say which cell is the best where each may have the tiling that suits it: the marked row of the table."""
+    factors = evaluation_factors(record)
+    if not factors or task_factors(record):
+        return None
+    best = best_group(group(record, found.metric.key, (*network_factors(record), *factors)), found.metric.key)
+    score = format_interval(best.summary.mean, best.summary.interval, unit=found.metric.unit)
+    return (
+        "Cells are compared at one tiling, the one of the study that most have and that is nearest to the usual. "
+        f"The highest mean of all cells and tilings is that of {describe(best.levels)}: {score}."
+    )
 
 
 def _energy(record: StudyRecord) -> str:

@@ -1,13 +1,15 @@
 """Which factors vary in a study, in which order their levels go, and how to speak of them."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import PurePath
+from typing import cast
 
 from analysis.records import Evaluation, MissingRuns, Settings, StudyRecord
-from usplit_core.config import EVALUATION_SECTIONS, TilingConfig
-from usplit_core.settings import SETTINGS, Setting, format_setting, setting
+from usplit_core.config import EVALUATION_SECTIONS
+from usplit_core.settings import DEFAULT_VALUES, SETTINGS, Setting, format_setting, setting
 from usplit_core.vocabulary import HEADLINE, METRICS, Metric, metric
 
 #: Train factors that say which images are split: scores on different images are never compared with each other.
@@ -98,8 +100,8 @@ def spans_decades(numbers: Sequence[float]) -> bool:
 def reference_tiling(record: StudyRecord) -> dict[str, Setting]:
     """Return the one tiling at which trials are compared: the one that most trials have.
 
-    Of several, it is the default one, else the first in the order of the levels. It never depends on
-    a score, so that comparing trials is no choice of the best tiling on test frames.
+    Of several, it is the one nearest to the default. It never depends on a score, so that comparing
+    trials is no choice of the best tiling on test frames.
 
     Raises
     ------
@@ -114,18 +116,25 @@ def _reference_tiling(record: StudyRecord) -> tuple[tuple[str, Setting], ...]:
     """See `reference_tiling`."""
     require_evaluations(record)
     names = [name for name in SETTINGS if name.partition(".")[0] in EVALUATION_SECTIONS]
-    trials = Counter(tuple(row.settings.get(name) for name in names) for row in record.evaluations)
-    default = tuple(TilingConfig().model_dump()[name.partition(".")[2]] for name in names)
-    order = [levels(record, name) for name in names]
-    ranked = min(
-        trials,
-        key=lambda key: (
-            -trials[key],
-            key != default,
-            [position(value, known) for value, known in zip(key, order, strict=True)],
-        ),
+    trials: Counter[tuple[Setting, ...]] = Counter(
+        tuple(row.settings.get(name) for name in names) for row in record.evaluations
     )
-    return tuple(zip(names, ranked, strict=True))
+
+    def rank(key: tuple[Setting, ...]) -> tuple[int, list[tuple[float, int]]]:
+        return -trials[key], [_from_default(record, name, value) for name, value in zip(names, key, strict=True)]
+
+    nearest = min(trials, key=rank)
+    return tuple(zip(names, nearest, strict=True))
+
+
+def _from_default(record: StudyRecord, name: str, value: Setting) -> tuple[float, int]:
+    """Return how far a setting lies from its default, and of equally far ones which comes first."""
+    default = DEFAULT_VALUES[name]
+    if is_number(value) and is_number(default):
+        distance = abs(cast(float, value) - cast(float, default))
+    else:
+        distance = 0.0 if value == default else math.inf
+    return distance, position(value, levels(record, name))
 
 
 def require_evaluations(record: StudyRecord) -> None:

@@ -68,6 +68,7 @@ def test_the_page_answers_the_question_and_says_what_failed(page: _Page, record:
     assert 'the loss was <nan> & "inf" for 21 steps' in page.text
     assert "A note from the runner." in page.text
     assert all(words in page.text and place in page.text for words, place in PLACES.items())
+    assert "The highest mean of all cells and tilings is that of LC depth 2" in page.text
 
 
 def test_every_caption_of_a_score_states_n(page: _Page) -> None:

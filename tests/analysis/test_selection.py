@@ -2,7 +2,7 @@
 
 import pytest
 
-from analysis.records import MissingRuns, Settings, StudyRecord
+from analysis.records import Evaluation, MissingRuns, Settings, StudyRecord
 from analysis.selection import (
     axis_label,
     cells,
@@ -50,6 +50,16 @@ def test_a_tiling_that_more_trials_have_comes_before_the_default(record: StudyRe
         row for row in record.evaluations if row.settings["tiling.padding_px"] == 0 or row.trial == "trial-0-0"
     )
     assert reference_tiling(record._replace(evaluations=fewer))["tiling.padding_px"] == 0
+
+
+def test_without_the_default_trials_are_compared_at_the_tiling_nearest_to_it(record: StudyRecord) -> None:
+    def at(mode: str, padding_px: int) -> Evaluation:
+        row = record.evaluations[0]
+        return row._replace(settings={**row.settings, "tiling.mode": mode, "tiling.padding_px": padding_px})
+
+    others = tuple(at(mode, padding_px) for mode in ("outer", "inner") for padding_px in (0, 4, 12, 24))
+    tiling = reference_tiling(record._replace(evaluations=others))
+    assert (tiling["tiling.mode"], tiling["tiling.padding_px"]) == ("inner", 12)
 
 
 def test_the_headline_is_the_metric_of_the_paper_or_else_the_objective(record: StudyRecord) -> None:
