@@ -45,7 +45,7 @@ TABLE = {
     # Loaded only when a figure asks for the importance of factors.
     "analysis/importance.py": rule(ANALYSIS, f"{ANALYSIS_PACKAGES} optuna pandas statsmodels"),
     "analysis/*":          rule(ANALYSIS, ANALYSIS_PACKAGES),
-    "study/tracking/pictures.py": rule(STUDY, "numpy matplotlib"),
+    "study/tracking/pictures.py": rule(STUDY, "numpy matplotlib PIL"),
     "study/tracking/system.py": rule(STUDY, "psutil torch"),
     "study/tracking/*":    rule(STUDY, f"{STUDY_PACKAGES} mlflow"),
     "study/engine/search.py":     rule(STUDY, "optuna"),
@@ -59,7 +59,7 @@ TABLE = {
 }  # fmt: skip
 
 #: Distribution of a module, where the names differ.
-DISTRIBUTIONS = {"pydantic_core": "pydantic", "skimage": "scikit-image", "yaml": "pyyaml"}
+DISTRIBUTIONS = {"PIL": "pillow", "pydantic_core": "pydantic", "skimage": "scikit-image", "yaml": "pyyaml"}
 
 FILES = {path.relative_to(ROOT): path.read_text("utf-8") for room in ROOMS for path in (ROOT / room).rglob("*.py")}
 MODULES = frozenset(module_name(path) for path in FILES)

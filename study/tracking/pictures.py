@@ -25,7 +25,7 @@ def panel(superimposed: NDArray[Any], target: NDArray[Any], prediction: NDArray[
     path
         The file to write.
     """
-    from matplotlib.image import imsave
+    from PIL import Image
 
     height, width = superimposed.shape
     canvas = np.full((len(target) * (height + _GAP_PX) - _GAP_PX, 3 * (width + _GAP_PX) - _GAP_PX), _WHITE, np.uint8)
@@ -34,7 +34,7 @@ def panel(superimposed: NDArray[Any], target: NDArray[Any], prediction: NDArray[
         top, left = row * (height + _GAP_PX), width + _GAP_PX
         canvas[top : top + height, left : left + width] = _grey(true, true)
         canvas[top : top + height, left + width + _GAP_PX :] = _grey(predicted, true)
-    imsave(path, canvas, cmap="gray", vmin=0, vmax=_WHITE)
+    Image.fromarray(canvas).save(path)
 
 
 def _grey(image: NDArray[Any], reference: NDArray[Any]) -> NDArray[np.uint8]:
