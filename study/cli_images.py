@@ -19,7 +19,7 @@ def predict(  # noqa: PLR0913 # each is an option of the command
     samples: Samples = 1,
     settings: TilingSettings = [],  # noqa: B006 # as above
     axes: Axes = None,
-    out: Annotated[Path, typer.Option(help="Directory for the split images.")] = Path(),
+    out: Annotated[Path, typer.Option(help="Directory for the split images; for one image, also a file.")] = Path(),
     output_format: Annotated[
         str | None, typer.Option("--format", help="ome-tiff or ome-zarr; without it, that of the image.")
     ] = None,

@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from usplit_core.config import TilingConfig, check_tiling
 from usplit_core.errors import ConfigError, OutputError, nearest
 
+_IMAGES = (".tif", ".tiff", ".zarr")
 _SUFFIXES = (".ome.tiff", ".ome.tif", ".tiff", ".tif", ".npy", ".npz", ".ome.zarr", ".zarr")
 _FORMATS = ("ome-tiff", "ome-zarr")
 _OUTCOMES = {"written": "", "resumed": " (gone on with)", "present": " (was there already)"}
@@ -26,7 +27,8 @@ def predict_command(
 ) -> None:
     """Split every image, row by row, and write each into `out`; folders stand for their TIFF files.
 
-    The format is `output_format`, ``ome-tiff`` or ``ome-zarr``, or that of the image.
+    The format is `output_format`, ``ome-tiff`` or ``ome-zarr``, or that of the image. Where `out` is
+    named like an image, it is the file of the only one, in the format of that name.
 
     Raises
     ------
@@ -34,7 +36,8 @@ def predict_command(
         If the model, an image, the tiling or the output cannot be used.
     """
     _check_format(output_format)
-    _make_folder(out)
+    is_file = _is_file(out)
+    _make_folder(out.parent if is_file else out)
     from study.commands.device import pick_device
     from usplit_core.data.image_files import check_image, open_image
     from usplit_core.inference.file_prediction import split_file
@@ -44,7 +47,9 @@ def predict_command(
     check_tiling(splitter.saved.run.model, tiling)
     patch_px = splitter.saved.run.model.patch_px
     console = Console()
-    for image, target in _targets(images, out, output_format).items():
+    sources = _sources(images)
+    targets = _target_of_one(sources, out, output_format) if is_file else _targets(sources, out, output_format)
+    for image, target in targets.items():
         with open_image(image, axes=axes) as opened:
             check_image(opened)
             if min(opened.height, opened.width) < patch_px:
@@ -70,17 +75,42 @@ def progress_of(console: Console, name: str) -> Iterator[Callable[[int, int], No
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def _targets(images: list[str], out: Path, output_format: str | None) -> dict[str, Path]:
-    """Return which file each image is written to."""
+def _is_file(out: Path) -> bool:
+    """Say whether `out` names a file, and no folder that is there or is to be made."""
+    return out.suffix.lower() in _IMAGES and (out.suffix.lower() == ".zarr" or not out.is_dir())
+
+
+def _sources(images: list[str]) -> list[str]:
+    """Return the files to split: of a folder, its TIFF files."""
     from usplit_core.data.frames import tiff_files
     from usplit_core.data.ome_zarr import is_zarr
-    from usplit_core.data.output_formats import FORMATS
 
     files = []
     for image in images:
         folder = Path(image)
         is_folder = folder.is_dir() and not is_zarr(folder)
         files += [str(file) for file in tiff_files(folder)] if is_folder else [image]
+    return files
+
+
+def _target_of_one(files: list[str], out: Path, output_format: str | None) -> dict[str, Path]:
+    """Return which file the only image is written to: `out`."""
+    from usplit_core.data.output_formats import FORMATS, format_of
+
+    if len(files) != 1:
+        raise OutputError(f"--out {out} names one file, for {len(files)} images: name a directory")
+    if output_format is not None and format_of(out) != FORMATS[output_format]:
+        raise OutputError(f"--out {out} is no name for --format {output_format}: change one of them")
+    if Path(files[0]).absolute() == out.absolute():
+        raise OutputError(f"--out {out} is the image itself, which would be lost: choose another name")
+    return {files[0]: out}
+
+
+def _targets(files: list[str], out: Path, output_format: str | None) -> dict[str, Path]:
+    """Return which file in the folder `out` each image is written to."""
+    from usplit_core.data.ome_zarr import is_zarr
+    from usplit_core.data.output_formats import FORMATS
+
     targets: dict[str, Path] = {}
     for file in files:
         written_as = output_format or ("ome-zarr" if is_zarr(Path(file)) else "ome-tiff")

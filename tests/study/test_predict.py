@@ -74,6 +74,28 @@ def test_predict_writes_what_split_returns(usplit: Usplit, model: Path, tmp_path
     assert written.channel_names == ("dim", "bright", "dim std", "bright std")
 
 
+def test_one_image_can_be_split_into_a_file_of_any_name(usplit: Usplit, model: Path, tmp_path: Path) -> None:
+    image, out = save(tmp_path / "cells.tif", IMAGE), tmp_path / "new" / "split.tif"
+    done, again = (usplit("predict", model, image, "--padding", 4, "--out", out) for _ in range(2))
+    assert (done.code, done.out, again.out) == (0, str(out), f"{out} (was there already)")
+    expected = Splitter.load(model).split(IMAGE, tiling=TilingConfig(padding_px=4))
+    np.testing.assert_array_equal(read_frames(str(out)).pixels[0], expected)
+
+
+def test_a_file_for_the_result_is_never_one_of_others(usplit: Usplit, model: Path, tmp_path: Path) -> None:
+    image, other = save(tmp_path / "cells.tif", IMAGE), save(tmp_path / "other.tif", IMAGE)
+    before = other.read_bytes()
+    flags = ["predict", model, "--padding", 4, "--out"]
+    itself, foreign = usplit(*flags, image, image), usplit(*flags, other, image)
+    two, name = usplit(*flags, tmp_path / "s.tif", image, other), usplit(*flags, "s.tif", image, "--format", "ome-zarr")
+    assert [refused.code for refused in (itself, foreign, two, name)] == [2] * 4
+    assert "the image itself" in itself.err
+    assert "something else has that name" in foreign.err
+    assert "for 2 images: name a directory" in two.err
+    assert "no name for --format ome-zarr" in name.err
+    assert before == other.read_bytes() == image.read_bytes()
+
+
 def test_the_padding_follows_the_patches_of_the_model_where_none_is_asked_for(
     usplit: Usplit, model: Path, tmp_path: Path
 ) -> None:

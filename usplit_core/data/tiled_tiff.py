@@ -10,16 +10,13 @@ from numpy.typing import NDArray
 from usplit_core.data.written_image import DTYPE, TILE_PX, Layout
 from usplit_core.errors import OutputError
 
+#: How its description tells a split image from the files of others, which are never replaced.
+_SPLIT_IMAGE = "Split image of usplit"
+
 
 def is_finished_tiff(path: Path, identity: str) -> bool:
     """Say whether `path` is a whole file that was written for `identity`."""
-    if not path.is_file():
-        return False
-    try:
-        with tifffile.TiffFile(path) as file:
-            return f"identity {identity}" in (file.ome_metadata or "")
-    except (tifffile.TiffFileError, OSError, ValueError):
-        return False
+    return _has(path, f"identity {identity}")
 
 
 def refuse_tiff_place(path: Path) -> None:
@@ -30,8 +27,21 @@ def refuse_tiff_place(path: Path) -> None:
     OutputError
         With the remedy.
     """
-    if path.is_dir():
-        raise OutputError(f"{path} cannot be written: a folder has that name; move it away, or choose another folder")
+    if path.exists() and not _has(path, _SPLIT_IMAGE):
+        raise OutputError(
+            f"{path} cannot be written: something else has that name; move it away, or choose another name"
+        )
+
+
+def _has(path: Path, words: str) -> bool:
+    """Say whether `path` is a TIFF file whose OME metadata hold some words."""
+    if not path.is_file():
+        return False
+    try:
+        with tifffile.TiffFile(path) as file:
+            return words in (file.ome_metadata or "")
+    except (tifffile.TiffFileError, OSError, ValueError):
+        return False
 
 
 class TiledTiff:
@@ -52,7 +62,7 @@ class TiledTiff:
         metadata: dict[str, Any] = {
             "axes": f"{self._layout.frame_axes}CYX",
             "Channel": {"Name": list(self._layout.channel_names)},
-            "Description": f"Split image of usplit, identity {self._identity}",
+            "Description": f"{_SPLIT_IMAGE}, identity {self._identity}",
         }
         if self._layout.pixel_size_um is not None:
             for axis, size in zip("YX", self._layout.pixel_size_um, strict=True):

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from usplit_core.data.ome_zarr import has_zarr, is_group
+from usplit_core.data.ome_zarr import has_zarr
 from usplit_core.data.written_image import DTYPE, TILE_PX, Layout
 from usplit_core.errors import OutputError
 
@@ -25,11 +25,7 @@ _KINDS = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
 
 def is_finished_zarr(path: Path, identity: str) -> bool:
     """Say whether `path` is a whole image that was written for `identity`."""
-    try:
-        attributes: dict[str, Any] = json.loads((path / ".zattrs").read_text("utf-8"))
-    except (OSError, ValueError):
-        return False
-    return bool(attributes.get("usplit", {}).get("identity") == identity)
+    return _identity_of(path) == identity
 
 
 def refuse_zarr_place(path: Path) -> None:
@@ -42,10 +38,21 @@ def refuse_zarr_place(path: Path) -> None:
     """
     if not has_zarr():
         raise OutputError(f"writing {path} needs the package zarr: run `pip install zarr`, or choose OME-TIFF")
-    if path.exists() and not (path.is_dir() and (is_group(path) or not any(path.iterdir()))):
+    is_empty = path.is_dir() and not any(path.iterdir())
+    if path.exists() and not is_empty and _identity_of(path) is None:
         raise OutputError(
-            f"{path} cannot be written: something else has that name; move it away, or choose another folder"
+            f"{path} cannot be written: something else has that name; move it away, or choose another name"
         )
+
+
+def _identity_of(path: Path) -> str | None:
+    """Return what the split image at `path` was written for; None of everything else, such as the images of others."""
+    try:
+        attributes: dict[str, Any] = json.loads((path / ".zattrs").read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    identity: str | None = attributes.get("usplit", {}).get("identity")
+    return identity
 
 
 def level_sizes(height: int, width: int) -> list[tuple[int, int]]:
