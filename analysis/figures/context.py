@@ -16,7 +16,9 @@ from analysis.selection import (
     headline,
     how_to_add,
     how_to_run,
+    is_sampled,
     levels,
+    network_factors,
     reference_tiling,
     train_factors,
 )
@@ -42,12 +44,14 @@ def data(record: StudyRecord) -> Context:
     Raises
     ------
     NotVaried
-        If fewer than three LC depths were trained: two have their own figure.
+        If fewer than three LC depths were trained, since two have their own figure, or they were drawn one by one.
     MissingRuns
         If they were not evaluated.
     """
     if _FACTOR not in train_factors(record) or len(levels(record, _FACTOR)) < 3:
         raise NotVaried(f"{TITLE} needs three LC depths or more. {how_to_add(record, _FACTOR, kind='train')}")
+    if any(is_sampled(record, name) for name in network_factors(record)):
+        raise NotVaried(f"{TITLE} compares LC depths with all else equal, and a search draws everything anew.")
     metric, tiling = headline(record), reference_tiling(record)
     depths = [int(str(level)) for level in levels(record, _FACTOR)]
     steps = list(zip(depths[1:], depths, strict=False))

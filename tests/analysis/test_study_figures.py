@@ -185,6 +185,27 @@ def test_the_progress_of_a_search_counts_finished_trials_only(search: StudyRecor
     assert data.best == ((1, 20.0), (2, 27.0), (6, 31.0))
 
 
+def test_a_trial_that_is_far_off_leaves_room_for_the_others(search: StudyRecord) -> None:
+    diverged, *others = (row for row in search.evaluations)
+    key = search.objective
+    far = diverged._replace(metrics={**diverged.metrics, key: -400.0})
+    data = optimisation.data(search._replace(evaluations=(far, *others)))
+    assert [attempt.value for attempt in data.beyond] == [-400.0]
+    assert data.worst_shown > -50
+    assert "Arrows: 1 so far off" in optimisation.caption(data)
+    assert optimisation.data(search).beyond == ()
+
+
+def test_depths_that_a_search_drew_are_not_compared_with_all_else_equal(search: StudyRecord) -> None:
+    drawn = search._replace(train={**search.train, "model.lc_depth": ()})
+    trials = tuple(
+        trial._replace(settings={**trial.settings, "model.lc_depth": number % 3})
+        for number, trial in enumerate(drawn.trials)
+    )
+    with pytest.raises(NotVaried, match="draws everything anew"):
+        context.data(drawn._replace(trials=trials))
+
+
 def test_a_factorial_study_is_no_search(ablation: StudyRecord) -> None:
     with pytest.raises(NotVaried):
         optimisation.data(ablation)
