@@ -22,6 +22,9 @@ from analysis.tables import to_html
 from analysis.verdict import Verdict
 
 _ENERGY = "cost/energy_joules"
+_CHECKPOINTS = "cost/checkpoint_seconds"
+#: Share of the training time from which writing checkpoints is worth a remark.
+_MUCH = 0.02
 _WORDS = {
     "version": "version of this program",
     "torch": "PyTorch",
@@ -78,6 +81,7 @@ def cost_section(record: StudyRecord) -> Safe:
     headings = ("cell", "training time, mean", "training time, all seeds", "parameters", "n")
     spent = sum(train_seconds(trial) for trial in record.trials)
     words = f"In all {spent / 3600:.2f} device-hours of training, unfinished trials included{_energy(record)}."
+    words += _checkpoints(record)
     return section("Cost", table(headings, rows, right_from=1), tag("p", words, class_="note"))
 
 
@@ -120,6 +124,17 @@ def _best_of_all_tilings(record: StudyRecord, found: Verdict) -> str | None:
         "Cells are compared at one tiling, the one of the study that most have and that is nearest to the usual. "
         f"The highest mean of all cells and tilings is that of {describe(best.levels)}: {score}."
     )
+
+
+def _checkpoints(record: StudyRecord) -> str:
+    """Say how long checkpoints took, and what to do where that is much."""
+    measured = [trial for trial in record.trials if _CHECKPOINTS in trial.metrics]
+    trained = sum(train_seconds(trial) for trial in measured)
+    if not trained:
+        return ""
+    share = sum(trial.metrics[_CHECKPOINTS] for trial in measured) / trained
+    remedy = "; a larger train.checkpoint_every_epochs writes fewer" if share > _MUCH else ""
+    return f" Writing checkpoints took another {100 * share:.1f} % of that{remedy}."
 
 
 def _energy(record: StudyRecord) -> str:

@@ -6,7 +6,7 @@ Each field has a label and a unit for the axes of figures, and refuses values th
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from usplit_core.tiling_rules import UNCHECKED, check_tile
 from usplit_core.variants import check_levels, check_noise_model, defaults, patch_multiple
@@ -15,6 +15,7 @@ Architecture = Literal["hvae", "hae", "unet", "bravenet"]
 Variant = Literal["vanilla", "lean", "regular", "deep"]
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
+_EPOCHS: dict[str, JsonValue] = {"unit": "epochs"}
 
 
 class _Section(BaseModel):
@@ -177,7 +178,7 @@ class ObjectiveConfig(_Section):
     kl_estimate: Literal["monte_carlo", "analytical"] = Field("monte_carlo", title="KL estimate")
     free_bits: Annotated[float, Field(ge=0)] = Field(0.0, title="free bits", json_schema_extra={"unit": "nats"})
     kl_annealing_epochs: Annotated[int, Field(ge=1)] | None = Field(
-        None, title="KL annealing", json_schema_extra={"unit": "epochs"}, description="None = off."
+        None, title="KL annealing", json_schema_extra=_EPOCHS, description="None = off."
     )
 
     @model_validator(mode="after")
@@ -190,28 +191,26 @@ class ObjectiveConfig(_Section):
 class TrainConfig(_Section):
     """The schedule (docs/method.md, Training). Every interval is counted in epochs."""
 
-    epochs: Annotated[int, Field(ge=1)] = Field(200, title="epochs", json_schema_extra={"unit": "epochs"})
+    epochs: Annotated[int, Field(ge=1)] = Field(200, title="epochs", json_schema_extra=_EPOCHS)
     steps_per_epoch: Annotated[int, Field(ge=1)] | None = Field(
-        None,
-        title="steps per epoch",
-        json_schema_extra={"unit": "steps"},
-        description="None = as many as cover the training frames once.",
+        None, title="steps per epoch", json_schema_extra={"unit": "steps"}, description="None = cover the frames once."
     )
     batch_size: Annotated[int, Field(ge=1)] = Field(32, title="batch size", json_schema_extra={"unit": "patches"})
     learning_rate: Annotated[float, Field(gt=0, le=1)] = Field(1e-3, title="learning rate")
     plateau_factor: Fraction = Field(0.5, title="learning-rate factor on a plateau")
-    plateau_patience: Annotated[int, Field(ge=0)] = Field(
-        15, title="plateau patience", json_schema_extra={"unit": "epochs"}
-    )
+    plateau_patience: Annotated[int, Field(ge=0)] = Field(15, title="plateau patience", json_schema_extra=_EPOCHS)
     min_learning_rate: Annotated[float, Field(ge=0)] = Field(1e-12, title="smallest learning rate")
     early_stop_patience: Annotated[int, Field(ge=1)] | None = Field(
-        100, title="early-stop patience", json_schema_extra={"unit": "epochs"}, description="None = off."
+        100, title="early-stop patience", json_schema_extra=_EPOCHS, description="None = off."
     )
     gradient_clip: Annotated[float, Field(gt=0)] | None = Field(0.5, title="gradient clip", description="None = off.")
     gradient_clip_by: Literal["norm", "value"] = Field("norm", title="gradient clip by")
     precision: Literal["float32", "bfloat16", "float16"] = Field("float32", title="precision")
     max_skipped_steps: Annotated[int, Field(ge=0)] = Field(
         20, title="most non-finite steps in a row", json_schema_extra={"unit": "steps"}
+    )
+    checkpoint_every_epochs: Annotated[int, Field(ge=1)] = Field(
+        1, title="checkpoint every", json_schema_extra=_EPOCHS, description="And at the end. Changes no result."
     )
     seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(0, title="seed")
     data_seed: Annotated[int, Field(ge=0, lt=2**31)] | None = Field(

@@ -6,6 +6,8 @@ from usplit_core.variants import WITHOUT_EFFECT
 
 #: Where something lies does not matter beside what it is.
 PLACES = ("data.path", "data.axes", "data.channels", "objective.noise_model_path")
+#: How often an interrupted training can be taken up does not matter for what comes out.
+_UPKEEP = ("train.checkpoint_every_epochs",)
 
 
 def identity(run: RunConfig) -> dict[str, Setting]:
@@ -14,7 +16,7 @@ def identity(run: RunConfig) -> dict[str, Setting]:
     A setting that a later version adds leaves earlier trainings what they were, as long as its
     default does what they did. The content of the images is not part of it.
     """
-    ignored = {*PLACES, *WITHOUT_EFFECT[run.model.architecture]}
+    ignored = {*PLACES, *_UPKEEP, *WITHOUT_EFFECT[run.model.architecture]}
     found = {
         name: value
         for name, value in flatten(run).items()

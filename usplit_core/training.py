@@ -15,14 +15,8 @@ from typing import Any, Literal, NamedTuple
 import torch
 
 from usplit_core import __version__
-from usplit_core.checkpoint import (
-    SavedModel,
-    load_training,
-    read_progress,
-    remove_unfinished_writes,
-    save_model,
-    save_training,
-)
+from usplit_core.checkpoint import SavedModel, load_training, read_progress, remove_unfinished_writes
+from usplit_core.checkpointing import BEST, LAST, Checkpoints
 from usplit_core.config import RunConfig
 from usplit_core.cost import measure_cost, reset_peak_memory
 from usplit_core.data.mixing import Statistics
@@ -35,7 +29,6 @@ from usplit_core.learner import (
     draw_from,
     own_random_numbers,
     restore_schedule,
-    schedule_state,
     take_step,
 )
 from usplit_core.models.noise_model import NoiseModel, in_units, noise_model_of
@@ -52,9 +45,6 @@ from usplit_core.resume import continue_from, unpack
 from usplit_core.validation import target_ranges, validate
 from usplit_core.vocabulary import MONITOR
 
-LAST = "last.safetensors"
-BEST = "best.safetensors"
-
 #: What random numbers are for: together with a seed and a step, the key that they are drawn from.
 _TRAINING, _VALIDATION = 1, 2
 
@@ -68,7 +58,7 @@ class TrainingDiverged(RuntimeError):
 
 
 class EpochReport(NamedTuple):
-    """What `fit` reports after each epoch, counted from 1, once its checkpoints are written."""
+    """What `fit` reports after each epoch, counted from 1, once its checkpoints are written, where it has any."""
 
     epoch: int
     epochs: int
@@ -85,14 +75,6 @@ class FitResult(NamedTuple):
     stopped: Literal["finished", "early_stop", "interrupted"]
     model: Path
     cost: dict[str, float]
-
-
-class _Output(NamedTuple):
-    """Where checkpoints go and what they say."""
-
-    folder: Path
-    record: SavedModel
-    may_write: Callable[[], None]
 
 
 class _Session(NamedTuple):
@@ -135,9 +117,10 @@ def fit(
     channel_names
         Of the structure channels, for the model file.
     folder
-        Receives ``last.safetensors``, to continue from, and ``best.safetensors``, to predict with,
-        after each epoch. Of a training that is over, the result is returned at once. A run with
-        ``train.continue_from`` needs what `usplit_core.resume.begin_after` puts there.
+        Receives ``last.safetensors``, to continue from, and ``best.safetensors``, to predict with, every
+        ``train.checkpoint_every_epochs`` epochs and at the end. Of a training that is over, the result is
+        returned at once. A run with ``train.continue_from`` needs what `usplit_core.resume.begin_after` puts
+        there.
     report
         Called after each epoch. `StopTraining` raised there ends the training; all other
         exceptions pass through, and the training can be continued in either case.
@@ -159,10 +142,10 @@ def fit(
     progress, schedule = continue_from(folder / LAST, folder / BEST, run)
     if progress.stopped is None:
         record = SavedModel(run, statistics, parts.record, {}, 0, __version__, channel_names)
-        output = _Output(folder, record, may_write)
+        checkpoints = Checkpoints(folder, record, may_write)
         with own_random_numbers(device):
-            session = _open_session(parts, output, schedule, device)
-            progress = _train(session, progress, output, report)
+            session = _open_session(parts, checkpoints, schedule, device)
+            progress = _train(session, progress, checkpoints, report)
     stopped = progress.stopped or "interrupted"
     best = (progress.best_epoch, progress.best_metrics)
     return FitResult(progress.epochs_run, *best, stopped, folder / BEST, dict(progress.cost))
@@ -188,21 +171,23 @@ def _reports(progress: Progress, run: RunConfig) -> list[EpochReport]:
     return [EpochReport(epoch, run.train.epochs, metrics, best) for epoch, (metrics, best) in numbered]
 
 
-def _open_session(parts: Parts, output: _Output, schedule: dict[str, Any], device: torch.device) -> _Session:
+def _open_session(parts: Parts, checkpoints: Checkpoints, schedule: dict[str, Any], device: torch.device) -> _Session:
     """Bring everything to the device; `schedule` is empty at the start of a training."""
-    run = output.record.run
-    noise_model = _noise_model(output.record, device)
-    output.may_write()
-    output.folder.mkdir(parents=True, exist_ok=True)
-    remove_unfinished_writes(output.folder)
+    run = checkpoints.record.run
+    noise_model = _noise_model(checkpoints.record, device)
+    checkpoints.may_write()
+    checkpoints.folder.mkdir(parents=True, exist_ok=True)
+    remove_unfinished_writes(checkpoints.folder)
     reset_peak_memory(device)
     training, validation = (
-        PatchSource.from_frames(pixels, output.record.statistics, run.data, lc_depth=run.model.lc_depth, device=device)
+        PatchSource.from_frames(
+            pixels, checkpoints.record.statistics, run.data, lc_depth=run.model.lc_depth, device=device
+        )
         for pixels in (parts.train, parts.validation)
     )
     learner = build_learner(run, device)
     if schedule:
-        load_training(output.folder / LAST, learner.module, learner.optimiser)
+        load_training(checkpoints.folder / LAST, learner.module, learner.optimiser)
         restore_schedule(learner, schedule)
     steps = steps_of_epoch(training.shape, run)
     return _Session(run, learner, training, validation, target_ranges(validation, run), steps, noise_model)
@@ -217,14 +202,17 @@ def _noise_model(record: SavedModel, device: torch.device) -> NoiseModel | None:
     return NoiseModel(*(tensor.to(device) for tensor in in_units(model, torch.tensor(mean), torch.tensor(deviation))))
 
 
-def _train(session: _Session, progress: Progress, output: _Output, report: Callable[[EpochReport], None]) -> Progress:
+def _train(
+    session: _Session, progress: Progress, checkpoints: Checkpoints, report: Callable[[EpochReport], None]
+) -> Progress:
     """Train until the schedule or `report` says stop."""
     while progress.stopped is None:
         progress = _run_epoch(session, progress)
-        _save(session, progress, output)
+        checkpoints.after_epoch(session.learner, progress)
         try:
             report(_reports(progress, session.run)[-1])
         except StopTraining:
+            checkpoints.write(session.learner, progress)
             break
     return progress
 
@@ -285,16 +273,3 @@ def _check_skipped(in_a_row: int, step: int, run: RunConfig) -> None:
             f"train.max_skipped_steps = {run.train.max_skipped_steps}: lower train.learning_rate, lower "
             "train.gradient_clip, or set train.precision to float32"
         )
-
-
-def _save(session: _Session, progress: Progress, output: _Output) -> None:
-    """Write the checkpoints of the epoch that has just ended."""
-    learner = session.learner
-    # The best weights first: after a kill in between, the epoch is repeated and writes them again.
-    if progress.best_epoch == progress.epochs_run:
-        output.may_write()
-        best = output.record._replace(metrics=progress.best_metrics, epoch=progress.best_epoch)
-        save_model(output.folder / BEST, learner.module, best)
-    output.may_write()
-    saved = {"epochs": progress._asdict(), "schedule": schedule_state(learner)}
-    save_training(output.folder / LAST, learner.module, learner.optimiser, run=session.run, progress=saved)

@@ -86,6 +86,17 @@ def test_energy_is_told_with_the_number_of_trials_or_said_to_be_unknown(record: 
     assert [format_energy(joules) for joules in (3.4, 7200, 7.2e6)] == ["3 J", "2.0 Wh", "2.00 kWh"]
 
 
+def test_the_cost_of_checkpoints_is_told_with_a_remedy_where_it_is_high(record: StudyRecord) -> None:
+    assert "checkpoints" not in cost_section(record)
+
+    def section(seconds: float) -> str:
+        metrics = {"cost/train_seconds": 100.0, "cost/checkpoint_seconds": seconds}
+        return cost_section(record._replace(trials=tuple(trial._replace(metrics=metrics) for trial in record.trials)))
+
+    assert "took another 0.5 % of that." in section(0.5)
+    assert "took another 8.0 % of that; a larger train.checkpoint_every_epochs" in section(8)
+
+
 def test_images_have_a_text_for_those_who_do_not_see_them(page: _Page) -> None:
     assert all(attributes["alt"] for name, attributes in page.seen if name == "img")
 

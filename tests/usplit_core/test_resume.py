@@ -66,6 +66,49 @@ def test_a_training_killed_between_its_two_writes_repeats_the_epoch(
     torch.testing.assert_close(weights(result.model), weights(expected.model), rtol=0, atol=0)
 
 
+def test_rarer_checkpoints_change_neither_the_weights_nor_what_a_killed_training_comes_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The best epoch, the second, lies between two checkpoints.
+    score(monkeypatch, 20, 23, 22, 21)
+    expected = tiny_fit(tiny_run(), tmp_path / "each")
+    rare = tiny_run(train__checkpoint_every_epochs=3)
+    writes = itertools.count()
+    score(monkeypatch, 20, 23, 22, 21)
+    whole = tiny_fit(rare, tmp_path / "rare", may_write=lambda: next(writes) and None)
+    # One call before the first epoch, then best and last after the third epoch, and last after the fourth.
+    assert next(writes) == 1 + 2 + 1
+    assert whole.best_epoch == expected.best_epoch == 2
+    torch.testing.assert_close(weights(whole.model), weights(expected.model), rtol=0, atol=0)
+
+    score(monkeypatch, 20, 23, 22, 21)
+    with pytest.raises(KeyboardInterrupt):
+        tiny_fit(rare, tmp_path / "killed", report=Listener(epoch=2, error=KeyboardInterrupt))
+    assert read_history(tmp_path / "killed") == []
+    rest = Listener()
+    score(monkeypatch, 20, 23, 22, 21)
+    resumed = tiny_fit(rare, tmp_path / "killed", report=rest)
+    assert [report.epoch for report in rest.reports] == [1, 2, 3, 4]
+    torch.testing.assert_close(weights(resumed.model), weights(expected.model), rtol=0, atol=0)
+
+
+def test_a_training_that_is_asked_to_stop_between_two_checkpoints_loses_nothing(tmp_path: Path) -> None:
+    rare = tiny_run(train__checkpoint_every_epochs=3)
+    expected = tiny_fit(tiny_run(), tmp_path / "whole")
+    assert tiny_fit(rare, tmp_path / "parts", report=Listener(epoch=2)).stopped == "interrupted"
+    rest = Listener()
+    result = tiny_fit(rare, tmp_path / "parts", report=rest)
+    assert [report.epoch for report in rest.reports] == [3, 4]
+    torch.testing.assert_close(weights(result.model), weights(expected.model), rtol=0, atol=0)
+
+
+def test_a_training_goes_on_with_other_intervals_between_checkpoints(tmp_path: Path) -> None:
+    tiny_fit(tiny_run(), tmp_path, report=Listener(epoch=2))
+    rest = Listener()
+    tiny_fit(tiny_run(train__checkpoint_every_epochs=5), tmp_path, report=rest)
+    assert [report.epoch for report in rest.reports] == [3, 4]
+
+
 def test_a_finished_folder_returns_its_result_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     listener = Listener()
     result = tiny_fit(tiny_run(), tmp_path, report=listener)
