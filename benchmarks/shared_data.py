@@ -31,6 +31,15 @@ _MARGIN = 0.3
 _FRAME_PX = 1024
 
 
+class Found(NamedTuple):
+    """What was measured of a study."""
+
+    trials: list["Memory"]
+    driver: "Memory"
+    shared_files: int
+    """Bytes in files that trials map: levels of context, and frames that could not be used as they are."""
+
+
 class Memory(NamedTuple):
     """Bytes of one process: its proportional set size, what is in no other process, and the shared memory it has."""
 
@@ -72,11 +81,11 @@ def study_of(path: Path, lc_depth: int, split: str) -> Study:
     )  # fmt: skip
 
 
-def measure(study: Study, address: str, folder: Path) -> list[Memory]:
-    """Return the memory of each trial, and then the driver's, when all have trained for an epoch; end the study."""
+def measure(study: Study, address: str, folder: Path, cache: Path) -> Found:
+    """Return what is found when all trials have trained for an epoch; end the study."""
     processes: dict[str, int] = {}
     trained: set[str] = set()
-    found: list[Memory] = []
+    found: list[Found] = []
 
     def look(driver: Driver, message: Message) -> None:
         if message["kind"] == "started":
@@ -84,11 +93,12 @@ def measure(study: Study, address: str, folder: Path) -> list[Memory]:
         if message["kind"] == "epoch":
             trained.add(message["fingerprint"])
         if len(trained) == _TRIALS and not found:
-            found.extend(memory_of(process) for process in (*processes.values(), os.getpid()))
+            files = sum(path.stat().st_size for path in cache.rglob("*.array"))
+            found.append(Found([memory_of(one) for one in processes.values()], memory_of(os.getpid()), files))
             driver.stop_reason = "all is measured"
 
     run_on_cluster(study, address, folder, look)
-    return found
+    return found[0]
 
 
 def main() -> int:
@@ -104,20 +114,23 @@ def main() -> int:
         for what, gigabytes in (("little data", 0.02), ("much data", arguments.gigabytes)):
             folder = Path(name) / what.replace(" ", "_")
             folder.mkdir()
+            os.environ["USPLIT_CACHE"] = str(folder / "cache")
             write_images(folder / "images.tif", gigabytes)
             size = (folder / "images.tif").stat().st_size
             with cluster(0, head_cpus=_TRIALS, shared_bytes=size) as address:
                 study = study_of(folder / "images.tif", arguments.lc_depth, arguments.split)
-                *found, driver = measure(study, address, folder / "store")
+                found = measure(study, address, folder / "store", folder / "cache")
             # The driver has put the images there, so a part of each page counts as its own.
-            totals[what] = (sum(memory.pss for memory in found) + driver.shared) / _GIGABYTE
-            for number, memory in enumerate(found):
+            totals[what] = (sum(memory.pss for memory in found.trials) + found.driver.shared) / _GIGABYTE
+            files = found.shared_files / _GIGABYTE
+            for number, memory in enumerate(found.trials):
                 pss, own, shared = (bytes_ / _GIGABYTE for bytes_ in memory)
                 say(f"{what}, trial {number}: PSS {pss:.2f} GB, own {own:.2f} GB, of shared memory {shared:.2f} GB")
+    say(f"files that the trials share: {files:.2f} GB")
     limit = arguments.gigabytes + _MARGIN + totals["little data"]
     say(f"together {totals['much data']:.2f} GB; data, {_MARGIN} GB and trials without data are {limit:.2f} GB")
     key = f"{arguments.gigabytes:g} GB/lc_depth {arguments.lc_depth}/split by {arguments.split}"
-    add_run(arguments.out, {"trials": _TRIALS}, key, {**totals, "limit": limit})
+    add_run(arguments.out, {"trials": _TRIALS}, key, {**totals, "limit": limit, "shared files": files})
     return int(totals["much data"] > limit)
 
 

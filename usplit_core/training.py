@@ -181,9 +181,14 @@ def _open_session(parts: Parts, checkpoints: Checkpoints, schedule: dict[str, An
     reset_peak_memory(device)
     training, validation = (
         PatchSource.from_frames(
-            pixels, checkpoints.record.statistics, run.data, lc_depth=run.model.lc_depth, device=device
+            pixels,
+            checkpoints.record.statistics,
+            run.data,
+            lc_depth=run.model.lc_depth,
+            device=device,
+            arrays=parts.arrays_of(part),
         )
-        for pixels in (parts.train, parts.validation)
+        for part, pixels in (("train", parts.train), ("validation", parts.validation))
     )
     learner = build_learner(run, device)
     if schedule:

@@ -9,20 +9,25 @@ import tempfile
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+import ray
 from numpy.typing import NDArray
 from ray import tune
 from ray.tune.execution.class_cache import ENV_VARS_TO_PROPAGATE
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from study.engine.trial import Assignment, Message, trainable
+from study.planning.cache import tidy_node
 from usplit_core.errors import UserError
 
 #: Tune hands these to workers on their command line, which every user of a node can read. Workers need no keys.
 _KEYS = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN"}
 #: Repeats of a trial whose worker or node was lost; it goes on from its last checkpoint.
 _RETRIES = 3
+#: So long are nodes waited for at the end, to remove temporary files.
+_TIDY_S = 10.0
 
 
 class Books(Protocol):
@@ -159,12 +164,26 @@ def execute(
         Ends trials that fall behind; None = none.
     """
     ENV_VARS_TO_PROPAGATE.difference_update(_KEYS)
+    tidy_node()  # of what a study left that was killed; and once more when this process ends
     # Every launch makes a fresh Tuner, so what this one notes down serves nobody, and must not need the store.
     with tempfile.TemporaryDirectory(prefix="usplit-") as folder:
         try:
             _tuner(books, frames, folder, check_cluster, scheduler).fit()
         except _Abandoned as abandoned:
             raise abandoned.__cause__ or abandoned from None
+    _tidy_nodes()
+
+
+def _tidy_nodes() -> None:
+    """Remove what trials shared at their nodes: workers that were ended in the middle of a trial could not."""
+    tidy_node()
+    here = ray.get_runtime_context().get_node_id()
+    task: Any = ray.remote(tidy_node)
+    others = [node["NodeID"] for node in ray.nodes() if node["Alive"] and node["NodeID"] != here]  # type: ignore[no-untyped-call] # Ray's gap
+    there = (NodeAffinitySchedulingStrategy(node, soft=False) for node in others)
+    asked = [task.options(num_cpus=0, scheduling_strategy=place).remote() for place in there]
+    if asked:
+        ray.wait(asked, num_returns=len(asked), timeout=_TIDY_S)
 
 
 def _tuner(

@@ -28,6 +28,7 @@ from study.engine.trial_folder import (
     write_record,
     write_result,
 )
+from study.planning.cache import node_arrays
 from study.planning.fingerprint import evaluation_key
 from study.tracking.energy import energy_of, measured_energy
 from study.tracking.system import system_samples
@@ -153,7 +154,7 @@ def _train_and_evaluate(run: RunConfig, assignment: Assignment, attempt: str, pi
     from usplit_core.training import LAST, EpochReport, fit
 
     folder = Path(assignment.folder)
-    parts: Parts = split(pixels, run.data)
+    parts: Parts = split(pixels, run.data, node_arrays(content=assignment.content))
     write_record(folder, _record(assignment, attempt, parts.record))
     steps, device = steps_of_epoch(parts.train.shape, run), _device(assignment)
 

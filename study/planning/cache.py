@@ -1,16 +1,19 @@
-"""What has been worked out once and is cheap to keep: small JSON files, each named by a hash of its key.
+"""What has been worked out once: small JSON files that are kept, each named by a hash of its key, and shared arrays.
 
-Whatever cannot be read counts as unknown and is worked out again, so the folder may be removed at any time.
+Whatever cannot be read counts as unknown and is worked out again, so the folders may be removed at any time.
 """
 
 import hashlib
 import json
 import os
+import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
+
+from usplit_core.data.shared_arrays import ArrayCache, private_folder, remove_unused, sweep_at_exit
 
 Key = Mapping[str, Any]
 
@@ -25,6 +28,26 @@ def user_cache() -> Path:
         return Path(named)
     caches = os.environ.get("XDG_CACHE_HOME")
     return (Path(caches) if caches else Path.home() / ".cache") / "usplit"
+
+
+def node_arrays(**origin: Any) -> ArrayCache | None:
+    """Return where the processes of a node share large arrays that follow from `origin`; None if there is no place.
+
+    In the folder that ``USPLIT_CACHE`` names, else in the folder for temporary files, which ``TMPDIR`` names.
+    """
+    folder = private_folder(_node_folder())
+    return None if folder is None else ArrayCache(folder, origin)
+
+
+def tidy_node() -> None:
+    """Remove the shared arrays that no process of this node uses: now, and when this process ends."""
+    sweep_at_exit(_node_folder())
+    remove_unused(_node_folder())
+
+
+def _node_folder() -> Path:
+    named = os.environ.get("USPLIT_CACHE")
+    return Path(named) / "arrays" if named else Path(tempfile.gettempdir()) / f"usplit-{os.getuid()}"
 
 
 def recall(folder: Path, key: Key) -> Any | None:

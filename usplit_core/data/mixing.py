@@ -5,6 +5,7 @@ normalised. All numbers come from the training frames and travel with the model.
 """
 
 import math
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from usplit_core.config import DataConfig
+from usplit_core.data.quantile import quantile_of
 from usplit_core.errors import DataError
 
 Image = TypeVar("Image", NDArray[np.float32], Tensor)
@@ -37,7 +39,8 @@ def fit_statistics(train: NDArray[Any], config: DataConfig) -> Statistics:
     """Return the statistics of the training frames.
 
     The pooled mean and deviation belong to an average of the channels; for other sums of weights
-    they are scaled by that sum, so that the normalised input is the same.
+    they are scaled by that sum, so that the normalised input is the same. Frames are looked at one at a time,
+    several times over: they need not fit into memory.
 
     Parameters
     ----------
@@ -49,15 +52,16 @@ def fit_statistics(train: NDArray[Any], config: DataConfig) -> Statistics:
     DataError
         If a channel is constant, so that nothing can be learnt.
     """
-    channels = remove_background(train, config.background_quantile)
-    clip = _clip_values(channels, config)
+    channels = _without_background(train, config.background_quantile)
+    clip = _clip_values(channels, train.shape[1], config)
     weights = mixing_weights(config)
-    mean, variance = _moments(np.minimum(frame, _column(clip)) for frame in channels)
+    # In one order in memory, so that sums are the same however a file stores its axes.
+    mean, variance = _moments(np.minimum(frame, _column(clip), order="C") for frame in channels())
     _check_contrast(mean, variance, config)
     pooled_mean = float(mean.mean())
     pooled_std = math.sqrt(variance.mean() + mean.var())
     if config.input_normalisation == "superimposed":
-        mixed = (superimpose(np.minimum(frame, _column(clip)), weights)[None] for frame in channels)
+        mixed = (superimpose(np.minimum(frame, _column(clip), order="C"), weights)[None] for frame in channels())
         mixed_mean, mixed_variance = _moments(mixed)
         input_mean, input_std = float(mixed_mean[0]), math.sqrt(mixed_variance[0])
     else:
@@ -87,6 +91,14 @@ def remove_background(pixels: NDArray[Any], quantile: float) -> NDArray[Any]:
     if quantile == 0:
         return pixels
     return subtract_background(pixels, np.quantile(pixels, quantile, axis=(-2, -1), keepdims=True))
+
+
+def _without_background(pixels: NDArray[Any], quantile: float) -> Callable[[], Iterator[NDArray[Any]]]:
+    """Return what gives the frames without background, one at a time; the background is looked for once."""
+    if quantile == 0:
+        return lambda: iter(pixels)
+    background = [np.quantile(frame, quantile, axis=(-2, -1), keepdims=True) for frame in pixels]
+    return lambda: map(subtract_background, pixels, background)
 
 
 def subtract_background(pixels: NDArray[Any], background: NDArray[Any]) -> NDArray[Any]:
@@ -147,29 +159,13 @@ def statistics_from_json(values: dict[str, Any]) -> Statistics:
     return Statistics(**{**values, **tuples, "clip": clip})
 
 
-def _clip_values(channels: NDArray[Any], config: DataConfig) -> tuple[float, ...]:
-    count = int(channels.shape[1])
+def _clip_values(channels: Callable[[], Iterator[NDArray[Any]]], count: int, config: DataConfig) -> tuple[float, ...]:
     if config.clip_quantile == 1:
         return (math.inf,) * count
     if config.clip_per_channel:
-        return tuple(_quantile(channels[:, index], config.clip_quantile) for index in range(count))
-    return (_quantile(channels, config.clip_quantile),) * count
-
-
-def _quantile(pixels: NDArray[Any], quantile: float) -> float:
-    """Return the quantile, by counting where there are few possible values: a large stack needs no sorted copy."""
-    if pixels.dtype not in (np.uint8, np.uint16, np.int8, np.int16):
-        return float(np.quantile(pixels, quantile))
-    lowest = int(np.iinfo(pixels.dtype).min)
-    size = int(np.iinfo(pixels.dtype).max) - lowest + 1
-    counts = np.zeros(size, np.int64)
-    for frame in pixels:
-        counts += np.bincount(frame.ravel().astype(np.int64) - lowest, minlength=size)
-    rank = quantile * (pixels.size - 1)
-    below = math.floor(rank)
-    ranks_up_to = np.cumsum(counts)
-    first, second = np.searchsorted(ranks_up_to, [below, min(below + 1, pixels.size - 1)], side="right") + lowest
-    return float(first + (second - first) * (rank - below))
+        single = (lambda index=index: (frame[index] for frame in channels()) for index in range(count))
+        return tuple(quantile_of(pixels, config.clip_quantile) for pixels in single)
+    return (quantile_of(channels, config.clip_quantile),) * count
 
 
 def _moments(frames: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -107,33 +107,33 @@ def outside(top: NDArray[Any], left: NDArray[Any], size_px: int, *, height: int,
     )
 
 
-def pad_levels(
-    levels: Sequence[Tensor], *, size_px: int, outside_px: int, border: Border, first: int = 0
-) -> tuple[Tensor, ...]:
+def pad_levels(levels: Sequence[Tensor], *, size_px: int, outside_px: int, border: Border) -> tuple[Tensor, ...]:
     """Return levels (N, K, Y, X) with what lies beyond the frame, so that windows can be cut out of them.
 
     Parameters
     ----------
     size_px, outside_px
         Side of the windows, and how far those of level 0 may reach out of the frame.
-    first
-        Which level the first of `levels` is.
     """
-    return tuple(
-        _pad(level, _margin(index, size_px, outside_px), border) for index, level in enumerate(levels, start=first)
-    )
+    padded = []
+    for index, level in enumerate(levels):
+        padded.append(level.new_empty(padded_shape(level, margin_px(index, size_px, outside_px))))
+        for frame, target in zip(level, padded[-1], strict=True):
+            pad_frame(frame, target, border)
+    return tuple(padded)
 
 
 class Cutter(NamedTuple):
-    """Padded levels, ready to be cut into windows of one size; made by `cutter`.
+    """Levels ready to be cut into windows of one size; made by `cutter`.
 
     Parameters
     ----------
     windows
         Of each level, one window (K, P, P) for each place in memory, overlapping: selecting from them copies
         whole rows, several times faster than indexing pixel by pixel.
-    layout : (4, levels, 1)
-        Of each level: which it is, its first pixel before the centre of a window, pixels of a frame and of a row.
+    layout : (5, levels, 1)
+        Of each level: which it is, its first pixel before the centre of a window, and how far one frame, row and
+        column is from the next in memory.
     """
 
     windows: tuple[Tensor, ...]
@@ -142,36 +142,42 @@ class Cutter(NamedTuple):
     def places(self, frame: NDArray[Any], top: NDArray[Any], left: NDArray[Any]) -> Tensor:
         """Return which of the windows to select at each level, (levels, B), from frame, row and column in level 0."""
         half = self.windows[0].shape[-1] // 2
-        level, before_px, frame_px, row_px = self.layout
+        level, before_px, frame_step, row_step, column_step = self.layout
         # The centre is halved and rounded down at each level, as the authors do.
         rows, columns = (top + half >> level) + before_px, (left + half >> level) + before_px
-        return torch.from_numpy(frame * frame_px + rows * row_px + columns).to(self.windows[0].device)
+        places = frame * frame_step + rows * row_step + columns * column_step
+        return torch.from_numpy(places).to(self.windows[0].device)
 
 
 def cutter(padded: Sequence[Tensor], *, size_px: int, outside_px: int) -> Cutter:
-    """Return what cuts windows out of all levels (N, K, Y, X), which `pad_levels` returned for the same sizes."""
-    layout = [
-        (level, _margin(level, size_px, outside_px) - size_px // 2, images[0].numel(), images.shape[-1])
-        for level, images in enumerate(padded)
-    ]
+    """Return what cuts windows out of all levels (N, K, Y, X), which `pad_levels` returned for the same sizes.
+
+    Levels may be views of larger frames.
+    """
+    layout = []
+    for level, images in enumerate(padded):
+        frame_step, _, row_step, column_step = images.stride()
+        before_px = margin_px(level, size_px, outside_px) - size_px // 2
+        layout.append((level, before_px, frame_step, row_step, column_step))
     windows = tuple(_all_windows(images, size_px) for images in padded)
     return Cutter(windows, np.array(layout, np.int64).T[:, :, None])
 
 
 def cut_level(level: Tensor, frame: Tensor, top: Tensor, left: Tensor, size_px: int) -> Tensor:
     """Return windows (B, K, P, P) that lie inside a level (N, K, Y, X)."""
-    _, images, height, width = level.shape
-    return _all_windows(level, size_px).index_select(0, (frame * images * height + top) * width + left)
+    frame_step, _, row_step, column_step = level.stride()
+    return _all_windows(level, size_px).index_select(0, frame * frame_step + top * row_step + left * column_step)
 
 
 def _all_windows(level: Tensor, size_px: int) -> Tensor:
     """Return the windows (K, P, P) of a level (N, K, Y, X), one for each place in memory of their first pixel."""
-    _, images, height, width = level.shape
-    last_px = (images - 1) * height * width + (size_px - 1) * (width + 1)
-    return level.as_strided((level.numel() - last_px, images, size_px, size_px), (1, height * width, width, 1))
+    frames, images, height, width = level.shape
+    frame_step, image_step, row_step, column_step = level.stride()
+    last = (frames - 1) * frame_step + (height - size_px) * row_step + (width - size_px) * column_step
+    return level.as_strided((last + 1, images, size_px, size_px), (1, image_step, row_step, column_step))
 
 
-def _margin(level: int, size_px: int, outside_px: int) -> int:
+def margin_px(level: int, size_px: int, outside_px: int) -> int:
     """Return how far windows of a level may reach out of its frame.
 
     Inside the frame, centres of level 0 are half a window from its border; at deeper levels they
@@ -182,17 +188,23 @@ def _margin(level: int, size_px: int, outside_px: int) -> int:
     return (size_px + 1) // 2 - (-outside_px >> level)
 
 
-def _pad(level: Tensor, margin: int, border: Border) -> Tensor:
-    if margin == 0:
-        return level.contiguous()
+def padded_shape(level: Tensor, margin: int) -> tuple[int, ...]:
+    """Return the shape of a level (N, K, Y, X) with a margin around each frame."""
+    *counts, height, width = level.shape
+    return (*counts, height + 2 * margin, width + 2 * margin)
+
+
+def pad_frame(frame: Tensor, target: Tensor, border: Border) -> None:
+    """Write a frame (K, Y, X), and what lies beyond it, into the larger `target` (K, Y, X)."""
+    height, width = frame.shape[-2:]
+    margin = (target.shape[-2] - height) // 2
     if border == "constant":
-        return torch.nn.functional.pad(level, (margin,) * 4)
-    rows = reflect(torch.arange(-margin, level.shape[-2] + margin, device=level.device), level.shape[-2])
-    columns = reflect(torch.arange(-margin, level.shape[-1] + margin, device=level.device), level.shape[-1])
-    padded = level.new_empty(*level.shape[:2], len(rows), len(columns))
-    for image, target in zip(level, padded, strict=True):  # one frame at a time needs no room for all of them
-        torch.index_select(image.index_select(-2, rows), -1, columns, out=target)
-    return padded
+        target.zero_()
+        target[..., margin : margin + height, margin : margin + width] = frame
+        return
+    rows = reflect(torch.arange(-margin, height + margin, device=frame.device), height)
+    columns = reflect(torch.arange(-margin, width + margin, device=frame.device), width)
+    torch.index_select(frame.index_select(-2, rows), -1, columns, out=target)
 
 
 def reflect(index: Tensor, length: int) -> Tensor:

@@ -5,7 +5,6 @@ from it after the gather. A training batch is a pure function of seed and step: 
 goes on with the batch it would have seen, and trials that share a seed see the same patches.
 """
 
-import warnings
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -16,8 +15,10 @@ from torch import Tensor
 
 from usplit_core.config import DataConfig, RunConfig
 from usplit_core.data import mixing, pyramid
+from usplit_core.data.levels import Levels, mix
 from usplit_core.data.mixing import Statistics
 from usplit_core.data.pyramid import Border, Cutter
+from usplit_core.data.shared_arrays import ArrayCache
 from usplit_core.errors import DataError
 
 
@@ -36,15 +37,6 @@ class _Place(NamedTuple):
     left: NDArray[Any]
 
 
-class _Padded(NamedTuple):
-    """The levels with what lies beyond the frame, for windows of one size; context is normalised already."""
-
-    size_px: int
-    outside_px: int
-    border: Border
-    levels: Cutter
-
-
 class PatchSource:
     """Frames on a device, and the patches that are cut from them.
 
@@ -52,18 +44,15 @@ class PatchSource:
     images: inputs only).
     """
 
-    def __init__(self, pixels: NDArray[Any], statistics: Statistics, data: DataConfig, device: torch.device) -> None:
-        channels = mixing.remove_background(pixels, statistics.background_quantile)
-        self._dtype, native = _store(channels)
-        self._native = native.to(device)  # (N, C, Y, X)
-        self._context: tuple[Tensor, ...] = ()  # levels 1 …, (N, 1 or C, Y, X)
+    def __init__(self, levels: Levels, statistics: Statistics, data: DataConfig, device: torch.device) -> None:
+        self._levels = levels
         self._statistics = statistics
         self._data = data
-        self._clip = torch.tensor(statistics.clip, device=device)[:, None, None]  # (C, 1, 1)
-        self._weights = torch.tensor(statistics.weights, device=device)[None, :, None, None]  # (1, C, 1, 1)
+        self._device = device
+        place = levels.native.device
+        self._weights = torch.tensor(statistics.weights, device=place)[None, :, None, None]  # (1, C, 1, 1)
         target = (statistics.target_mean, statistics.target_std)
-        self._target_mean, self._target_std = torch.tensor(target, device=device)[..., None, None]  # (C, 1, 1) each
-        self._padded: _Padded | None = None
+        self._target_mean, self._target_std = torch.tensor(target, device=place)[..., None, None]  # (C, 1, 1) each
 
     @classmethod
     def from_frames(
@@ -74,17 +63,24 @@ class PatchSource:
         *,
         lc_depth: int,
         device: torch.device | str = "cpu",
+        arrays: ArrayCache | None = None,
     ) -> "PatchSource":
         """Put frames of structure channels (N, C, Y, X), raw intensities, on the device.
+
+        What is worked out of them in the memory of the machine is shared by all processes that name the same `arrays`,
+        whose origin says which frames these are. Frames that memory need not hold stay where they are: patches are
+        gathered there, and brought to the device.
 
         Raises
         ------
         DataError
             If the frames are too small for `lc_depth`.
         """
-        source = cls(pixels, statistics, data, torch.device(device))
-        source._build_context(lc_depth, per_channel=data.mixing_weight_range is not None)
-        return source
+        device = torch.device(device)
+        is_mapped = arrays is not None and arrays.must_map
+        levels = Levels(pixels, statistics, device=torch.device("cpu") if is_mapped else device, arrays=arrays)
+        levels.build_context(lc_depth, per_channel=data.mixing_weight_range is not None)
+        return cls(levels, statistics, data, device)
 
     @classmethod
     def from_images(
@@ -106,14 +102,15 @@ class PatchSource:
             If the images are too small for `lc_depth`.
         """
         single = mixing.superimposed_statistics(statistics)
-        source = cls(images[:, None], single, data, torch.device(device))
-        source._build_context(lc_depth, per_channel=False)
-        return source
+        device = torch.device(device)
+        levels = Levels(images[:, None], single, device=device, arrays=None)
+        levels.build_context(lc_depth, per_channel=False)
+        return cls(levels, single, data, device)
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """Frames, structure channels, rows, columns."""
-        frames, channels, height, width = self._native.shape
+        frames, channels, height, width = self._levels.native.shape
         return frames, channels, height, width
 
     def training_batch(self, seed: int, step: int, *, batch_size: int, patch_px: int) -> Batch:
@@ -133,7 +130,7 @@ class PatchSource:
         left = generator.integers(width - patch_px + 1, size=batch_size)
         batch = self._batch(_Place(frame, top, left), patch_px, self._draw_weights(generator, batch_size))
         if self._data.augment:
-            turn = torch.from_numpy(generator.integers(8, size=batch_size)).to(self._native.device)
+            turn = torch.from_numpy(generator.integers(8, size=batch_size)).to(self._device)
             return Batch(_turn(batch.input, turn), _turn(batch.target, turn))
         return batch
 
@@ -167,68 +164,34 @@ class PatchSource:
         height, width = self.shape[2:]
         place = _Place(*(np.asarray(index, np.int64) for index in (frame, top, left)))
         outside_px = pyramid.outside(place.top, place.left, size_px, height=height, width=width)
-        padded = self._pad(size_px, outside_px, self._data.border if border is None else border)
-        images, _ = self._gather(place, padded, self._weights)
-        return images
+        cutter = self._levels.padded(size_px, outside_px, self._data.border if border is None else border)
+        images, _ = self._gather(place, cutter, self._weights)
+        return images.to(self._device)
 
     def target(self, frame: int) -> Tensor:
         """Return the structure channels (C, Y, X) of a frame, normalised."""
-        return mixing.normalise_target(self._prepare(self._native[frame]), self._statistics)
-
-    def _build_context(self, lc_depth: int, *, per_channel: bool) -> None:
-        pyramid.check_depth(*self.shape[2:], lc_depth)
-        if lc_depth == 0:
-            return
-        for index, frame in enumerate(self._native):  # one at a time: only one frame is held in floating point
-            images = self._prepare(frame)[None]
-            if not per_channel:  # halving is linear: with fixed weights, the superimposed image is enough
-                images = _mix(images, self._weights)[:, None]
-            levels = pyramid.build_pyramid(images, lc_depth)[1:]
-            if index == 0:
-                self._context = tuple(level.new_empty(len(self._native), *level.shape[1:]) for level in levels)
-            for whole, level in zip(self._context, levels, strict=True):
-                whole[index] = level[0]
-
-    def _prepare(self, native: Tensor) -> Tensor:
-        """Return stored pixels (..., C, Y, X) as clipped intensities."""
-        return torch.minimum(native.view(self._dtype).to(torch.float32), self._clip)
+        channels = self._levels.intensities(self._levels.native[frame])
+        return mixing.normalise_target(channels, self._statistics).to(self._device)
 
     def _batch(self, place: _Place, patch_px: int, weights: Tensor) -> Batch:
-        images, channels = self._gather(place, self._pad(patch_px, 0, self._data.border), weights)
-        return Batch(images, channels.sub_(self._target_mean).div_(self._target_std))
+        images, channels = self._gather(place, self._levels.padded(patch_px, 0, self._data.border), weights)
+        targets = channels.sub_(self._target_mean).div_(self._target_std)
+        return Batch(images.to(self._device), targets.to(self._device))
 
-    def _gather(self, place: _Place, padded: _Padded, weights: Tensor) -> tuple[Tensor, Tensor]:
+    def _gather(self, place: _Place, cutter: Cutter, weights: Tensor) -> tuple[Tensor, Tensor]:
         """Return normalised inputs (B, L, P, P) and clipped intensities of the structure channels (B, C, P, P)."""
-        (native, *context), (of_native, *places) = padded.levels.windows, padded.levels.places(*place).unbind()
-        channels = self._prepare(native.index_select(0, of_native))
+        (native, *context), (of_native, *places) = cutter.windows, cutter.places(*place).unbind()
+        channels = self._levels.intensities(native.index_select(0, of_native))
         images = channels.new_empty(len(channels), 1 + len(context), *native.shape[-2:])  # (B, L, P, P)
         primary, *levels = images.unbind(dim=1)
-        mixed = _mix(channels, weights).sub_(self._statistics.input_mean)
+        mixed = mix(channels, weights).sub_(self._statistics.input_mean)
         torch.div(mixed, self._statistics.input_std, out=primary)
         for level, windows, of_level in zip(levels, context, places, strict=True):
             if windows.shape[1] == 1:
                 torch.index_select(windows.squeeze(1), 0, of_level, out=level)
             else:
-                level.copy_(_mix(windows.index_select(0, of_level), weights))
+                level.copy_(mix(windows.index_select(0, of_level), weights))
         return images, channels
-
-    def _pad(self, size_px: int, outside_px: int, border: Border) -> _Padded:
-        """Return the padded levels; they are kept until a window needs others or reaches further out."""
-        known = self._padded
-        if known is None or (known.size_px, known.border) != (size_px, border) or known.outside_px < outside_px:
-            sizes = {"size_px": size_px, "outside_px": outside_px}
-            native = pyramid.pad_levels((self._native,), **sizes, border=border)
-            context = pyramid.pad_levels(self._context, **sizes, border=border, first=1)
-            for level in context:
-                self._normalise_context(level)
-            known = _Padded(size_px, outside_px, border, pyramid.cutter((*native, *context), **sizes))
-            self._padded = known
-        return known
-
-    def _normalise_context(self, level: Tensor) -> None:
-        """Normalise a context level in place; mixing weights always have the same sum, so each share of it is known."""
-        share = 1.0 if level.shape[1] == 1 else 1 / sum(self._statistics.weights)
-        level.sub_(self._statistics.input_mean * share).div_(self._statistics.input_std)
 
     def _draw_weights(self, generator: np.random.Generator, batch_size: int) -> Tensor:
         """Return mixing weights (B, C, 1, 1), or (1, C, 1, 1) where they are fixed."""
@@ -262,33 +225,6 @@ def _check_patch(height: int, width: int, patch_px: int) -> None:
             f"model.patch_px = {patch_px} but the frames are {height} x {width} px (y, x): "
             f"lower model.patch_px to at most {min(height, width)}"
         )
-
-
-def _store(pixels: NDArray[Any]) -> tuple[torch.dtype, Tensor]:
-    """Return pixels as a tensor that every device can index, and the type to view it as."""
-    native = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
-    if native.dtype == np.uint16:
-        # Few operations exist for unsigned 16-bit tensors: the bits are moved as signed ones.
-        return torch.uint16, _wrap(np.ascontiguousarray(native).view(np.int16))
-    lossless = {np.dtype(np.uint32): np.int64, np.dtype(np.float64): np.float32, np.dtype(np.float16): np.float32}
-    stored = _wrap(np.ascontiguousarray(native, lossless.get(native.dtype, native.dtype)))
-    return stored.dtype, stored
-
-
-def _wrap(pixels: NDArray[Any]) -> Tensor:
-    """Return a tensor on the memory of `pixels`, which may be read-only: frames that processes share are not copied."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")  # nor is it written to
-        return torch.from_numpy(pixels)
-
-
-def _mix(channels: Tensor, weights: Tensor) -> Tensor:
-    """Return the weighted sum (B, Y, X) of images (B, C, Y, X) over channels, with weights (B or 1, C, 1, 1)."""
-    (first, *others), (weight, *weights_of_others) = channels.unbind(dim=1), weights.unbind(dim=1)
-    mixed = first * weight
-    for image, share in zip(others, weights_of_others, strict=True):
-        mixed.addcmul_(image, share)
-    return mixed
 
 
 def _turn(images: Tensor, turn: Tensor) -> Tensor:

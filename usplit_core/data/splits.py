@@ -1,6 +1,6 @@
 """Which pixels train, which steer the training and which are kept for the test (docs/method.md, Data).
 
-Parts are views of the frames: no pixel belongs to two of them.
+Parts are views of the frames where that is possible: no pixel belongs to two of them.
 """
 
 import math
@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from numpy.typing import NDArray
 
 from usplit_core.config import DataConfig
+from usplit_core.data.shared_arrays import ArrayCache, shared_array
 from usplit_core.errors import DataError
 
 #: From this many frames on, ``split = "auto"`` splits by frame.
@@ -19,15 +20,23 @@ ALTERNATING_RUN = 3
 
 
 class Parts(NamedTuple):
-    """Frames (N, C, Y, X) of each part, and how they were chosen, as JSON-able numbers and texts."""
+    """Frames (N, C, Y, X) of each part, and how they were chosen, as JSON-able numbers and texts.
+
+    What is worked out of them is shared with other processes through `arrays`; None = it is this process's own.
+    """
 
     train: NDArray[Any]
     validation: NDArray[Any]
     test: NDArray[Any]
     record: dict[str, Any]
+    arrays: ArrayCache | None = None
+
+    def arrays_of(self, part: str) -> ArrayCache | None:
+        """Return where that of one part is shared."""
+        return None if self.arrays is None else self.arrays.of(split=self.record, part=part)
 
 
-def split(pixels: NDArray[Any], config: DataConfig) -> Parts:
+def split(pixels: NDArray[Any], config: DataConfig, arrays: ArrayCache | None = None) -> Parts:
     """Split frames into training, validation and test parts.
 
     Parameters
@@ -36,6 +45,8 @@ def split(pixels: NDArray[Any], config: DataConfig) -> Parts:
         Frames (N, C, Y, X).
     config
         `split`, `region_axis` and the two fractions are used.
+    arrays
+        Where processes that split the same frames share what they make of them; its origin names the frames.
 
     Raises
     ------
@@ -46,8 +57,8 @@ def split(pixels: NDArray[Any], config: DataConfig) -> Parts:
     if rule == "auto":
         rule = "frame" if len(pixels) >= FRAMES_FOR_SPLIT_BY_FRAME else "region"
     if rule == "region":
-        return _split_by_region(pixels, config)
-    return _split_by_frame(pixels, rule, config)
+        return _split_by_region(pixels, config)._replace(arrays=arrays)
+    return _split_by_frame(pixels, rule, config, arrays)
 
 
 def check_size(parts: Parts, patch_px: int) -> None:
@@ -72,7 +83,7 @@ def check_size(parts: Parts, patch_px: int) -> None:
         )
 
 
-def _split_by_frame(pixels: NDArray[Any], rule: str, config: DataConfig) -> Parts:
+def _split_by_frame(pixels: NDArray[Any], rule: str, config: DataConfig, arrays: ArrayCache | None) -> Parts:
     count = len(pixels)
     validation_count = _share(count, config.validation_fraction)
     test_count = _share(count, config.test_fraction)
@@ -88,14 +99,20 @@ def _split_by_frame(pixels: NDArray[Any], rule: str, config: DataConfig) -> Part
         validation, test = _alternate(validation_count, test_count)
     train = list(range(validation_count + test_count, count))
     record = {"rule": rule, "frames": {"train": train, "validation": validation, "test": test}}
-    return Parts(pixels[train[0] :], _take(pixels, validation), _take(pixels, test), record)
+    return Parts(pixels[train[0] :], _take(pixels, validation, arrays), _take(pixels, test, arrays), record, arrays)
 
 
-def _take(pixels: NDArray[Any], frames: list[int]) -> NDArray[Any]:
+def _take(pixels: NDArray[Any], frames: list[int], arrays: ArrayCache | None) -> NDArray[Any]:
     """Return the frames, as a view where they lie side by side."""
     if frames[-1] - frames[0] + 1 == len(frames):
         return pixels[frames[0] : frames[-1] + 1]
-    return pixels[frames]
+
+    def fill(into: NDArray[Any]) -> None:
+        for frame, target in zip(frames, into, strict=True):
+            target[...] = pixels[frame]
+
+    of_frames = None if arrays is None else arrays.of(frames=frames)
+    return shared_array(of_frames, (len(frames), *pixels.shape[1:]), pixels.dtype, fill)
 
 
 def _alternate(validation_count: int, test_count: int) -> tuple[list[int], list[int]]:

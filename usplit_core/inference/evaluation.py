@@ -98,9 +98,7 @@ def evaluate(
     module, saved = load_model(model, device)
     for tiling in tilings:
         check_tiling(saved.run.model, tiling)
-    source = PatchSource.from_frames(
-        parts.test, saved.statistics, saved.run.data, lc_depth=saved.run.model.lc_depth, device=device
-    )
+    source = _source(parts, saved, device)
     job = _Job(module, saved, source, parts.test, sample_box(source))
     done = []
     known: dict[Hashable, Evaluation] = {}
@@ -113,6 +111,13 @@ def evaluate(
         if on_done is not None:
             on_done(evaluation)
     return done
+
+
+def _source(parts: Parts, saved: SavedModel, device: torch.device | str) -> PatchSource:
+    run, arrays = saved.run, parts.arrays_of("test")
+    return PatchSource.from_frames(
+        parts.test, saved.statistics, run.data, lc_depth=run.model.lc_depth, device=device, arrays=arrays
+    )
 
 
 class _Job(NamedTuple):

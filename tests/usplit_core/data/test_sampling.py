@@ -192,7 +192,7 @@ def test_shared_frames_that_are_read_only_are_used_in_place() -> None:
     pixels.flags.writeable = False
     shared = source(pixels, config(), lc_depth=1)
     shared.training_batch(0, 0, batch_size=2, patch_px=8)
-    assert shared._native.data_ptr() == pixels.ctypes.data
+    assert shared._levels.native.data_ptr() == pixels.ctypes.data
 
 
 def test_windows_of_several_sizes_can_be_mixed_with_batches(frames: NDArray[Any]) -> None:
