@@ -211,6 +211,7 @@ def _type_two(
     import pandas as pd
     import statsmodels.formula.api as formula
     from statsmodels.stats.anova import anova_lm
+    from threadpoolctl import threadpool_limits
 
     # Categories as such: the formula's reader would look at each text of thousands of rows.
     columns = {f"f{index}": pd.Categorical(_texts([row[index] for row in rows])) for index in range(count)}
@@ -218,13 +219,15 @@ def _type_two(
     if blocks is not None and len(set(blocks)) > 1:
         columns["block"] = pd.Categorical(_texts(blocks))
         terms.append("C(block, Sum)")
-    model = formula.ols(f"y ~ {' + '.join(terms)}", data=pd.DataFrame({**columns, "y": values}))
-    # Factors that are not told apart need the pseudoinverse, which takes seconds for ten thousand values.
-    is_regular = np.linalg.matrix_rank(model.exog.T @ model.exog) == model.exog.shape[1]
-    fitted = model.fit(method="qr" if is_regular else "pinv")
-    if fitted.df_resid < 1:
-        return {**dict.fromkeys(terms, (0.0, 0.0)), "Residual": (0.0, 0.0)}
-    table = anova_lm(fitted, typ=2)
+    # Matrices so narrow gain nothing by threads, which wait for each other where the cores are busy.
+    with threadpool_limits(1):
+        model = formula.ols(f"y ~ {' + '.join(terms)}", data=pd.DataFrame({**columns, "y": values}))
+        # Factors that are not told apart need the pseudoinverse, which takes seconds for ten thousand values.
+        is_regular = np.linalg.matrix_rank(model.exog.T @ model.exog) == model.exog.shape[1]
+        fitted = model.fit(method="qr" if is_regular else "pinv")
+        if fitted.df_resid < 1:
+            return {**dict.fromkeys(terms, (0.0, 0.0)), "Residual": (0.0, 0.0)}
+        table = anova_lm(fitted, typ=2)
     return {str(key): (float(row["sum_sq"]), float(row["df"])) for key, row in table.iterrows()}
 
 
