@@ -14,6 +14,7 @@ import torch
 from benchmarks.results import Run
 from usplit_core import __version__
 from usplit_core.checkpoint import SavedModel, load_training, save_model
+from usplit_core.checkpointing import LAST
 from usplit_core.config import RunConfig
 from usplit_core.data.frames import read_frames
 from usplit_core.data.mixing import fit_statistics
@@ -23,7 +24,7 @@ from usplit_core.errors import ConfigError
 from usplit_core.inference.evaluation import evaluate
 from usplit_core.learner import build_learner, take_step
 from usplit_core.settings import Setting, resolve
-from usplit_core.training import LAST, EpochReport, fit
+from usplit_core.training import EpochReport, fit
 from usplit_core.vocabulary import HEADLINE
 
 _CPU = torch.device("cpu")

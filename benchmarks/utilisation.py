@@ -32,10 +32,10 @@ from study.engine.trial_folder import begin_attempt, write_evaluation, write_res
 from study.planning.fingerprint import evaluation_key
 from study.spec import FullFactorial, Grid, LogUniform, Resources, Search, Study
 from usplit_core.checkpoint import save_training
+from usplit_core.checkpointing import LAST
 from usplit_core.config import TilingConfig
 from usplit_core.progress import Progress
 from usplit_core.settings import validate
-from usplit_core.training import LAST
 from usplit_core.vocabulary import MONITOR
 
 _EPOCHS = 10

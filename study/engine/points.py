@@ -7,8 +7,8 @@ from study.engine.ledger import Ledger
 from study.engine.sources import Point, PointState, Source
 from study.planning.design import PlannedTrial
 from study.spec import Study
+from usplit_core.checkpointing import LAST
 from usplit_core.resume import read_best_metrics
-from usplit_core.training import LAST
 
 #: Gives the trials of a point, one a seed.
 Expand = Callable[[Point], list[PlannedTrial]]

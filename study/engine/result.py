@@ -9,9 +9,10 @@ from study.engine.trial_folder import read_evaluation
 from study.planning.design import PlannedTrial
 from study.spec import Study
 from study.store import Store
+from usplit_core.checkpointing import BEST, LAST
 from usplit_core.resume import read_best_metrics
 from usplit_core.settings import Setting, flatten
-from usplit_core.training import BEST, LAST, read_history
+from usplit_core.training import read_history
 from usplit_core.vocabulary import METRICS
 
 

@@ -16,10 +16,11 @@ from study.planning.design import PlannedTrial
 from study.tracking.pictures import draw_learning_curves, panel
 from study.tracking.rows import Row
 from usplit_core.checkpoint import read_model
+from usplit_core.checkpointing import BEST, LAST
 from usplit_core.config import RunConfig, TilingConfig
 from usplit_core.data.mixing import statistics_to_json
 from usplit_core.settings import flatten, format_setting
-from usplit_core.training import BEST, LAST, EpochReport, read_history
+from usplit_core.training import EpochReport, read_history
 
 _SECONDS = "cost/train_seconds"
 

@@ -7,11 +7,12 @@ be read (RAPL is often closed to users, and absent from virtual machines), a tri
 import ctypes
 import json
 import os
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
+
+from study.tracking.sampling import repeated
 
 KEY = "cost/energy_joules"
 FILE = "energy.json"
@@ -54,14 +55,11 @@ def measured_energy(folder: Path, device: str, meters: list[Meter] | None = None
         _write(folder, _Stored(0.0, []))
         yield
         return
-    counted, over = _Counted(found, 0.0 if before is None else before.joules), threading.Event()
-    thread = threading.Thread(target=_count, args=(folder, counted, over), daemon=True)
-    thread.start()
+    counted = _Counted(found, 0.0 if before is None else before.joules)
     try:
-        yield
+        with repeated(lambda: _write(folder, counted.add()), _INTERVAL_S):
+            yield
     finally:
-        over.set()
-        thread.join()
         _write(folder, counted.add())
 
 
@@ -99,11 +97,6 @@ class _Counted:
             self._joules += more + meter.wraps_at if more < 0 and meter.wraps_at is not None else max(more, 0.0)
             self._last[index] = now
         return _Stored(self._joules, [meter.name for meter in self._meters])
-
-
-def _count(folder: Path, counted: _Counted, over: threading.Event) -> None:
-    while not over.wait(_INTERVAL_S):
-        _write(folder, counted.add())
 
 
 def _rapl(folder: Path) -> Meter | None:

@@ -7,13 +7,13 @@ system metrics.
 
 import json
 import os
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from study.tracking.rows import Row
+from study.tracking.sampling import repeated
 
 ON = "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING"
 INTERVAL = "MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL"
@@ -38,24 +38,16 @@ def system_samples(folder: Path, device: str) -> Iterator[None]:
     if os.environ.get(ON, "").lower() != "true":
         yield
         return
-    interval_s = float(os.environ.get(INTERVAL) or _DEFAULT_INTERVAL_S)
-    over = threading.Event()
-    thread = threading.Thread(target=_sample, args=(folder / FILE, device, interval_s, over), daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-
-
-def _sample(path: Path, device: str, interval_s: float, over: threading.Event) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     _now(device)  # the load is that since the last call
-    while not over.wait(interval_s):
-        line = json.dumps({"time_ms": round(1000 * time.time()), "metrics": _now(device)})
-        with path.open("a", encoding="utf-8") as file:
-            file.write(f"{line}\n")
+    with repeated(lambda: _sample(folder / FILE, device), float(os.environ.get(INTERVAL) or _DEFAULT_INTERVAL_S)):
+        yield
+
+
+def _sample(path: Path, device: str) -> None:
+    line = json.dumps({"time_ms": round(1000 * time.time()), "metrics": _now(device)})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(f"{line}\n")
 
 
 def _now(device: str) -> dict[str, float]:

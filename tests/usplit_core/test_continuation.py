@@ -6,11 +6,11 @@ import torch
 
 from tests.usplit_core.trainings import Listener, score, tiny_fit, tiny_run, weights
 from usplit_core.checkpoint import read_progress
+from usplit_core.checkpointing import LAST
 from usplit_core.config import RunConfig
 from usplit_core.errors import CheckpointError
 from usplit_core.identity import identity
 from usplit_core.resume import begin_after
-from usplit_core.training import LAST
 
 _ORIGIN = "0123456789abcdef" * 2
 
