@@ -36,6 +36,7 @@ from usplit_core.config import RunConfig
 from usplit_core.data.mixing import Statistics, statistics_from_json, statistics_to_json
 from usplit_core.errors import CheckpointError, OutputError
 from usplit_core.models import Network, build
+from usplit_core.optimiser import HasState
 from usplit_core.settings import validate
 
 FORMAT = 1
@@ -114,7 +115,7 @@ def _saved_model(path: Path, record: Mapping[str, Any]) -> SavedModel:
 
 
 def save_training(
-    path: Path, module: nn.Module, optimiser: torch.optim.Optimizer, *, run: RunConfig, progress: Mapping[str, Any]
+    path: Path, module: nn.Module, optimiser: HasState, *, run: RunConfig, progress: Mapping[str, Any]
 ) -> None:
     """Write all that `load_training` needs to continue exactly; `progress` must be JSON-able.
 
@@ -136,7 +137,7 @@ def save_training(
     _write(path, tensors, kind="training", record=record)
 
 
-def load_training(path: Path, module: nn.Module, optimiser: torch.optim.Optimizer) -> None:
+def load_training(path: Path, module: nn.Module, optimiser: HasState) -> None:
     """Put weights and optimiser state of a training file into `module` and `optimiser`.
 
     Raises

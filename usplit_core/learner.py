@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from usplit_core.config import RunConfig, TrainConfig
 from usplit_core.data.sampling import Batch
@@ -20,6 +19,7 @@ from usplit_core.errors import UserError
 from usplit_core.models import Network, build, use_fast_memory_order
 from usplit_core.models.noise_model import NoiseModel
 from usplit_core.objective import Loss, compute_loss
+from usplit_core.optimiser import Adamax, Plateau
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -28,15 +28,15 @@ class Learner(NamedTuple):
     """A network and all that changes it."""
 
     module: Network
-    optimiser: torch.optim.Optimizer
-    plateau: ReduceLROnPlateau
+    optimiser: Adamax
+    plateau: Plateau
     scaler: torch.amp.GradScaler
     device: torch.device
 
     @property
     def learning_rate(self) -> float:
         """The rate of the next step."""
-        return float(self.optimiser.param_groups[0]["lr"])
+        return self.optimiser.learning_rate
 
 
 def check_device(device: torch.device | str, train: TrainConfig) -> torch.device:
@@ -100,13 +100,12 @@ def build_learner(run: RunConfig, device: torch.device) -> Learner:
     draw_weights(module, train.seed)
     module.to(device)
     use_fast_memory_order(module, half_precision=train.precision != "float32")
-    optimiser = torch.optim.Adamax(module.parameters(), lr=train.learning_rate)
-    plateau = ReduceLROnPlateau(
+    optimiser = Adamax(module.parameters(), train.learning_rate)
+    plateau = Plateau(
         optimiser,
-        mode="max",
         factor=train.plateau_factor,
         patience=train.plateau_patience,
-        min_lr=train.min_learning_rate,
+        smallest_rate=train.min_learning_rate,
     )
     scaler = torch.amp.GradScaler(device.type, enabled=train.precision == "float16")
     return Learner(module, optimiser, plateau, scaler, device)
@@ -127,14 +126,13 @@ def draw_weights(module: nn.Module, seed: int) -> None:
 
 def schedule_state(learner: Learner) -> dict[str, Any]:
     """Return what plateau schedule and loss scaling remember, JSON-able, once an epoch has ended."""
-    state = learner.plateau.state_dict()
-    names = ("best", "num_bad_epochs", "cooldown_counter", "last_epoch")
-    return {"plateau": {name: state[name] for name in names}, "scaler": learner.scaler.state_dict()}
+    plateau = {"best": learner.plateau.best, "num_bad_epochs": learner.plateau.waited}
+    return {"plateau": plateau, "scaler": learner.scaler.state_dict()}
 
 
 def restore_schedule(learner: Learner, state: Mapping[str, Any]) -> None:
     """Bring back what `schedule_state` returned."""
-    learner.plateau.load_state_dict(state["plateau"])
+    learner.plateau.best, learner.plateau.waited = state["plateau"]["best"], state["plateau"]["num_bad_epochs"]
     learner.scaler.load_state_dict(state["scaler"])
 
 
@@ -164,7 +162,8 @@ def take_step(
     noise_model
         In units of the target, on the device; where the run asks for one.
     """
-    module, optimiser, scaler = learner.module, learner.optimiser, learner.scaler
+    module, scaler = learner.module, learner.scaler
+    optimiser: Any = learner.optimiser  # of torch's optimisers, the scaler wants parameter groups and a step alone
     statistics_before = [buffer.clone() for buffer in module.buffers()]
     optimiser.zero_grad()
     with autocast(run, learner.device):

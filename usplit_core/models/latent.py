@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from usplit_core.models.layers import centre_conv, centre_crop, conv3x3
+from usplit_core.models.layers import centre_conv, centre_crop, conv3x3, memory_order
 
 MAX_RAW_LOG_VARIANCE = 20.0
 MIN_VARIANCE = 1e-6
@@ -60,7 +60,7 @@ class _ReadGaussian(torch.autograd.Function):
         # elu(x) + 1 would be one pass less, but loses the digits of a small variance.
         variance = raw.clamp(max=0).exp_().add_(raw.clamp(min=0, max=MAX_RAW_LOG_VARIANCE)).add_(MIN_VARIANCE)
         ctx.save_for_backward(variance)
-        ctx.like = torch.empty_like(parameters, device="meta")
+        ctx.dtype, ctx.order = parameters.dtype, memory_order(parameters)
         return mean.to(torch.float32, copy=True), variance
 
     @staticmethod
@@ -68,7 +68,9 @@ class _ReadGaussian(torch.autograd.Function):
         (variance,) = ctx.saved_tensors
         # d variance / d x is exp(x) below 0, 1 above and 0 where x was too large.
         slope = (variance - MIN_VARIANCE).clamp_(max=1).masked_fill_(variance >= 1 + MAX_RAW_LOG_VARIANCE, 0)
-        gradient = torch.empty_like(ctx.like, device=variance.device)  # (B, 2 Z, Y, X)
+        batch, channels, height, width = variance.shape
+        shape = (batch, 2 * channels, height, width)
+        gradient = torch.empty(shape, dtype=ctx.dtype, device=variance.device, memory_format=ctx.order)
         of_mean, of_raw = gradient.chunk(2, dim=1)
         of_mean.copy_(gradients[0])
         of_raw.copy_(slope.mul_(gradients[1]))
@@ -254,18 +256,14 @@ class StochasticLatent(nn.Module):
         if above is not None:
             prior: Tensor = self.prior_head(above)
             return prior
-        return self.top_prior.contiguous(memory_format=_memory_order(parameters))
-
-
-def _memory_order(maps: Tensor) -> torch.memory_format:
-    return torch.contiguous_format if maps.is_contiguous() else torch.channels_last
+        return self.top_prior.contiguous(memory_format=memory_order(parameters))
 
 
 def _noise_like(parameters: Tensor, size: tuple[int, int]) -> Tensor:
     """Return standard normal noise of that size (B, Z, Y, X), float32, in the memory order of the parameters."""
     batch, channels = parameters.shape[:2]
     height, width = size
-    order = _memory_order(parameters)
+    order = memory_order(parameters)
     if order == torch.contiguous_format or parameters.dtype == torch.float32:
         # In full precision the memory order is a matter of speed only: a sample has the same noise in each.
         return torch.randn((batch, channels // 2, height, width), device=parameters.device).contiguous(

@@ -183,14 +183,19 @@ class _Crop(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, height: int, width: int) -> Tensor:
-        ctx.like = torch.empty_like(x, device="meta")
+        ctx.shape, ctx.order = x.shape, memory_order(x)
         return _centre(x, height, width)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        whole = torch.zeros_like(ctx.like, device=gradient.device)
+        whole = torch.empty(ctx.shape, dtype=gradient.dtype, device=gradient.device, memory_format=ctx.order).zero_()
         _centre(whole, *gradient.shape[-2:]).copy_(gradient)
         return whole, None, None
+
+
+def memory_order(x: Tensor) -> torch.memory_format:
+    """Return the memory order of maps (B, F, Y, X), or of what they are a window of."""
+    return torch.channels_last if x.ndim == 4 and x.stride(1) == 1 else torch.contiguous_format
 
 
 def _centre(x: Tensor, height: int, width: int) -> Tensor:
