@@ -1,7 +1,5 @@
 """Ray on this machine or at an address, and what it offers."""
 
-import gc
-import logging
 import os
 import socket
 import sys
@@ -10,8 +8,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
+from study.cluster.local import QUIET, LocalRay, disconnect
 from study.errors import ResourceError
 from study.spec import Resources
 
@@ -30,7 +28,7 @@ class ClusterLost(ResourceError):
 
 
 @contextmanager
-def connected(address: str | None, *, shared_bytes: int) -> Iterator[Callable[[], None]]:
+def connected(address: str | None, *, shared_bytes: int, local: LocalRay | None = None) -> Iterator[Callable[[], None]]:
     """Connect to Ray for the time of a block; without an address, start it on this machine and stop it after.
 
     Parameters
@@ -39,10 +37,13 @@ def connected(address: str | None, *, shared_bytes: int) -> Iterator[Callable[[]
         ``HOST:PORT`` or ``auto`` for a running cluster; None for this machine alone.
     shared_bytes
         Size of the frames that all workers share; a local object store is made large enough for them.
+    local
+        Ray on this machine that is starting already, for no address.
 
     Yields
     ------
-    A function to be called now and then, which raises `ClusterLost` once the head has been silent for long.
+    A function to be called now and then, which raises `ClusterLost` once the head has been silent for long; on this
+    machine it never does.
 
     Raises
     ------
@@ -51,39 +52,38 @@ def connected(address: str | None, *, shared_bytes: int) -> Iterator[Callable[[]
     ClusterLost
         If the head is gone when the block fails.
     """
+    if address is None:
+        with LocalRay(shared_bytes) if local is None else local as started:
+            started.wait()
+            yield lambda: None
+        return
     import ray
 
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
-    if address is None:
-        store_bytes = 2 * shared_bytes + 256 * 1024**2
-        ray.init(address="local", include_dashboard=False, object_store_memory=store_bytes, **quiet)
-    else:
-        _check_address(address)
-        _use_token()
-        try:
-            ray.init(address=address, **quiet)
-        except (ConnectionError, ValueError, RuntimeError, ray.exceptions.AuthenticationError) as error:
-            raise ResourceError(_refusal(address, error)) from None
-    head = _Head("" if address is None else ray.get_runtime_context().gcs_address)
+    _check_address(address)
+    _use_token()
+    try:
+        ray.init(address=address, **QUIET)
+    except (ConnectionError, ValueError, RuntimeError, ray.exceptions.AuthenticationError) as error:
+        raise ResourceError(_refusal(address, error)) from None
+    head = _Head(ray.get_runtime_context().gcs_address)
     try:
         yield head.check
     except Exception:  # raised again, unless the head is lost, which is then what it came from
         head.check_now()
         raise
     finally:
-        _disconnect()
+        disconnect()
         head.stop()
 
 
 class _Head:
-    """Watches the head node of a cluster; without an address, there is none to be lost."""
+    """Watches the head node of a cluster."""
 
     def __init__(self, address: str) -> None:
         self._address = address
         self._lost = ""
         self._over = threading.Event()
-        if address:
-            threading.Thread(target=self._watch, name="head node", daemon=True).start()
+        threading.Thread(target=self._watch, name="head node", daemon=True).start()
 
     def check(self) -> None:
         """Raise `ClusterLost` if nothing has listened at the address for some time."""
@@ -115,8 +115,6 @@ class _Head:
 
     def _silence(self) -> str:
         """Return what to say of a head where nothing listens; empty if it answers."""
-        if not self._address:
-            return ""
         host, _, port = self._address.rpartition(":")
         try:
             socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_S).close()
@@ -127,25 +125,6 @@ class _Head:
                 "checkpoints"
             )
         return ""
-
-
-def _disconnect() -> None:
-    """Leave Ray without the process being ended.
-
-    Ray ends a process without a word when a reference to one of its objects is freed while it shuts
-    down. Tune leaves such references in cycles, and the garbage collector frees them in whatever thread
-    it happens to run: so they are freed before, and nothing is collected meanwhile.
-    """
-    import ray
-
-    gc.collect()
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        ray.shutdown()
-    finally:
-        if collecting:
-            gc.enable()
 
 
 def _check_address(address: str) -> None:

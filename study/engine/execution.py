@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import ray
 from numpy.typing import NDArray
 from ray import tune
-from ray.tune.execution.class_cache import ENV_VARS_TO_PROPAGATE
+from ray.tune.execution.class_cache import DEFAULT_ENV_VARS, ENV_VARS_TO_PROPAGATE
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
@@ -149,6 +149,7 @@ def execute(
     *,
     check_cluster: Callable[[], None] = lambda: None,
     scheduler: TrialScheduler | None = None,
+    is_local: bool = False,
 ) -> None:
     """Run assignments on the connected Ray cluster until there are no more.
 
@@ -162,8 +163,12 @@ def execute(
         Called again and again; raises a `UserError` where the cluster is lost, which Ray may not notice.
     scheduler
         Ends trials that fall behind; None = none.
+    is_local
+        Whether the cluster is this machine alone, where workers inherit the environment of this process.
     """
-    ENV_VARS_TO_PROPAGATE.difference_update(_KEYS)
+    # A worker with an environment of its own would be started anew, though one that is ready waits.
+    DEFAULT_ENV_VARS.clear()
+    ENV_VARS_TO_PROPAGATE.difference_update(set(ENV_VARS_TO_PROPAGATE) if is_local else _KEYS)
     tidy_node()  # of what a study left that was killed; and once more when this process ends
     # Every launch makes a fresh Tuner, so what this one notes down serves nobody, and must not need the store.
     with tempfile.TemporaryDirectory(prefix="usplit-") as folder:

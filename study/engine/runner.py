@@ -12,7 +12,7 @@ from study.engine.ledger import Ledger, TrialStatus
 from study.engine.progress import Board, shown
 from study.engine.sources import PastPoint, Point, Source
 from study.planning.configurations import sample_of_search
-from study.planning.datasets import DataKey, Dataset, data_key, read_datasets
+from study.planning.datasets import DataKey, Dataset, data_key, read_datasets, shared_bytes
 from study.planning.design import PlannedTrial, in_generation, plan_trials, trials_of_point
 from study.planning.extension import check_extends
 from study.planning.machine import this_machine
@@ -27,6 +27,7 @@ from usplit_core.settings import Setting
 if TYPE_CHECKING:
     from ray.tune.schedulers import TrialScheduler
 
+    from study.cluster.local import LocalRay
     from study.engine.driver import Driver
     from study.engine.points import Points
 
@@ -68,15 +69,15 @@ class StudyOutcome(NamedTuple):
         return [status for status in self.statuses if status.state == "failed"]
 
 
-def prepare(study: Study) -> PreparedStudy:
-    """Read the images of a study and check every run of it; nothing is computed.
+def prepare(study: Study, datasets: dict[DataKey, Dataset] | None = None) -> PreparedStudy:
+    """Read the images of a study, if that has not been done, and check every run of it; nothing is computed.
 
     Raises
     ------
     UserError
         With what is wrong, its rule and the remedy.
     """
-    datasets = read_datasets(train_runs(study))
+    datasets = read_datasets(train_runs(study)) if datasets is None else datasets
 
     def content_of(data: DataConfig) -> str:
         return datasets[data_key(data)].content
@@ -109,6 +110,7 @@ def run_study(
     address: str | None = None,
     fresh: bool = False,
     accepted: Callable[[], None] = lambda: None,
+    local: "LocalRay | None" = None,
 ) -> StudyOutcome:
     """Compute what a study still lacks.
 
@@ -126,6 +128,8 @@ def run_study(
         Compute again what has been computed.
     accepted
         Called once the store has taken the study, before anything is computed.
+    local
+        Ray on this machine that is starting already; it is stopped when all is computed.
 
     Raises
     ------
@@ -140,7 +144,9 @@ def run_study(
         check_origins(prepared.trials, store.trial_folder)
         ledger.register(study, prepared.trials)
         accepted()
-        driver, interrupted = _compute(prepared, store, ledger, console=console, address=address, fresh=fresh)
+        driver, interrupted = _compute(
+            prepared, store, ledger, console=console, address=address, fresh=fresh, local=local
+        )
         return StudyOutcome(
             statuses=ledger.statuses(study.name),
             interrupted=interrupted,
@@ -153,7 +159,14 @@ def run_study(
 
 
 def _compute(
-    prepared: PreparedStudy, store: Store, ledger: Ledger, *, console: Console, address: str | None, fresh: bool
+    prepared: PreparedStudy,
+    store: Store,
+    ledger: Ledger,
+    *,
+    console: Console,
+    address: str | None,
+    fresh: bool,
+    local: "LocalRay | None",
 ) -> tuple["Driver", bool]:
     """Compute what is open; return the driver, and whether it was interrupted."""
     # Imported here: MLflow takes seconds, and a study that cannot run should say so at once.
@@ -177,7 +190,7 @@ def _compute(
         driver.show_trials = board.add
         with shown(board, console, folder / "log.jsonl") as driver.show:
             try:
-                _run_on_ray(prepared, driver, store, address)
+                _run_on_ray(prepared, driver, store, address, local)
             except KeyboardInterrupt:
                 interrupted = True
             except ClusterLost:
@@ -218,7 +231,9 @@ def _search(prepared: PreparedStudy, ledger: Ledger, *, fresh: bool) -> tuple["P
     return points, trials
 
 
-def _run_on_ray(prepared: PreparedStudy, driver: "Driver", store: Store, address: str | None) -> None:
+def _run_on_ray(
+    prepared: PreparedStudy, driver: "Driver", store: Store, address: str | None, local: "LocalRay | None"
+) -> None:
     from study.cluster.connection import connected
     from study.cluster.nodes import check_nodes
     from study.engine.execution import execute
@@ -226,11 +241,11 @@ def _run_on_ray(prepared: PreparedStudy, driver: "Driver", store: Store, address
 
     study, datasets = prepared.study, prepared.datasets
     frames = {dataset.content: dataset.frames.pixels for dataset in datasets.values()}
-    with connected(address, shared_bytes=sum(pixels.nbytes for pixels in frames.values())) as check_head:
+    with connected(address, shared_bytes=shared_bytes(datasets), local=local) as check_head:
         if address is not None:
             check_nodes(store.root)
         driver.connect(datasets, Slots(study.resources, lambda run: _device_bytes(run, datasets)))
-        execute(driver, frames, check_cluster=check_head, scheduler=_scheduler(prepared))
+        execute(driver, frames, check_cluster=check_head, scheduler=_scheduler(prepared), is_local=address is None)
 
 
 def _device_bytes(run: RunConfig, datasets: Mapping[DataKey, Dataset]) -> int:

@@ -4,10 +4,13 @@ The hash of a file is remembered in the user's cache, under all that shows that 
 its place, size, inode and times. A study that has been planned or run before reads no images to be recognised.
 """
 
+import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from study.planning.cache import Key, recall, remember, user_cache
 from usplit_core import __version__
@@ -84,6 +87,12 @@ def read_datasets(runs: Iterable[RunConfig]) -> dict[DataKey, Dataset]:
         if key not in datasets:
             datasets[key] = _dataset(run.data)
     return datasets
+
+
+def shared_bytes(datasets: Mapping[DataKey, Dataset]) -> int:
+    """Return the size of all frames, which the workers of a machine share."""
+    outlines = {dataset.content: dataset.outline for dataset in datasets.values()}
+    return sum(math.prod(outline.shape) * np.dtype(outline.dtype).itemsize for outline in outlines.values())
 
 
 def _dataset(data: DataConfig) -> Dataset:

@@ -116,9 +116,3 @@ def test_whoever_leaves_in_time_is_not_ended(
     watch.stop()
     time.sleep(0.7)  # longer than the grace
     assert ends == []
-
-
-def test_this_machine_alone_has_no_head_to_lose() -> None:
-    watch = connection._Head("")
-    watch.check()
-    watch.check_now()
