@@ -63,7 +63,7 @@ def run_on_cluster(study: Study, address: str, store: Path, show: Callable[[Driv
     from study.tracking.tracker import Tracker
 
     places, prepared = open_store(store), runner.prepare(study)
-    frames = {dataset.content: dataset.frames.pixels for dataset in prepared.datasets.values()}
+    frames = {dataset.content: dataset.sent for dataset in prepared.datasets.values()}
     with Ledger.open(places.ledger, study.name) as ledger, connected(address, shared_bytes=0):
         ledger.register(study, prepared.trials)
         points, trials = runner._search(prepared, ledger, fresh=False)

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import ray
-from numpy.typing import NDArray
 from ray import tune
 from ray.tune.execution.class_cache import DEFAULT_ENV_VARS, ENV_VARS_TO_PROPAGATE
 from ray.tune.experiment import Trial
@@ -18,7 +17,7 @@ from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from study.engine.trial import Assignment, Message, trainable
+from study.engine.trial import Assignment, Message, Sent, trainable
 from study.planning.cache import tidy_node
 from usplit_core.errors import UserError
 
@@ -145,7 +144,7 @@ class _Silence(tune.ProgressReporter):
 
 def execute(
     books: Books,
-    frames: Mapping[str, NDArray[Any]],
+    frames: Mapping[str, Sent],
     *,
     check_cluster: Callable[[], None] = lambda: None,
     scheduler: TrialScheduler | None = None,
@@ -158,7 +157,7 @@ def execute(
     books
         Gives assignments and takes what becomes of them, in this process.
     frames
-        Frames (N, C, Y, X) by content hash; one copy a node, shared by its workers.
+        Frames (N, C, Y, X) by content hash, one copy a node, shared by its workers; or which files they map.
     check_cluster
         Called again and again; raises a `UserError` where the cluster is lost, which Ray may not notice.
     scheduler
@@ -193,7 +192,7 @@ def _tidy_nodes() -> None:
 
 def _tuner(
     books: Books,
-    frames: Mapping[str, NDArray[Any]],
+    frames: Mapping[str, Sent],
     folder: str,
     check_cluster: Callable[[], None],
     scheduler: TrialScheduler | None,

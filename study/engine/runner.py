@@ -240,7 +240,7 @@ def _run_on_ray(
     from study.engine.slots import Slots
 
     study, datasets = prepared.study, prepared.datasets
-    frames = {dataset.content: dataset.frames.pixels for dataset in datasets.values()}
+    frames = {dataset.content: dataset.sent for dataset in datasets.values()}
     with connected(address, shared_bytes=shared_bytes(datasets), local=local) as check_head:
         if address is not None:
             check_nodes(store.root)
@@ -250,7 +250,10 @@ def _run_on_ray(
 
 def _device_bytes(run: RunConfig, datasets: Mapping[DataKey, Dataset]) -> int:
     """Return what the images of a run take on the device of its trial."""
-    outline = datasets[data_key(run.data)].outline
+    dataset = datasets[data_key(run.data)]
+    if dataset.is_mapped:  # patches are gathered from files, in the memory of the node
+        return 0
+    outline = dataset.outline
     return data_bytes(run, part_shapes(outline.shape, run.data), np.dtype(outline.dtype).itemsize)
 
 

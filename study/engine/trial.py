@@ -28,8 +28,9 @@ from study.engine.trial_folder import (
     write_record,
     write_result,
 )
-from study.planning.cache import node_arrays
+from study.planning.datasets import open_images
 from study.planning.fingerprint import evaluation_key
+from study.planning.mapped import MappedImages, NodeImages
 from study.tracking.energy import energy_of, measured_energy
 from study.tracking.system import system_samples
 from usplit_core import NUMERICS_VERSION, __version__
@@ -41,6 +42,8 @@ from usplit_core.vocabulary import MONITOR
 #: What a worker sends to the driver: ``kind`` is started, epoch, evaluation, waiting, finished, replayed or failed.
 Message = dict[str, Any]
 Send = Callable[[Message], None]
+#: Frames (N, C, Y, X), or which files a worker maps.
+Sent = NDArray[Any] | MappedImages
 _Result = TypeVar("_Result")
 
 
@@ -63,7 +66,7 @@ class Assignment(NamedTuple):
     replay: bool = False
 
 
-def run_trial(assignment: Assignment, frames: Mapping[str, NDArray[Any]], send: Send) -> None:
+def run_trial(assignment: Assignment, frames: Mapping[str, Sent], send: Send) -> None:
     """Train what is not trained, evaluate what is not evaluated.
 
     Parameters
@@ -103,9 +106,10 @@ def run_trial(assignment: Assignment, frames: Mapping[str, NDArray[Any]], send: 
     try:
         if assignment.repeat_epochs:
             _repeat_epochs(assignment, send)
-        run, pixels = validate(assignment.run), frames[assignment.content]
+        run = validate(assignment.run)
+        images = open_images(frames[assignment.content], assignment.content)
         with system_samples(folder, _device(assignment)):
-            outlasting(lambda: _train_and_evaluate(run, assignment, attempt, pixels, send))
+            outlasting(lambda: _train_and_evaluate(run, assignment, attempt, images, send))
     except (OSError, AttemptSuperseded):
         raise
     except Exception as error:  # becomes the reason of the failed trial
@@ -145,7 +149,7 @@ def _epoch_message(epoch: int, epochs: int, metrics: dict[str, float]) -> Messag
     return {"kind": "epoch", "epoch": epoch, "epochs": epochs, "metrics": metrics, "monitor": metrics[MONITOR.key]}
 
 
-def _train_and_evaluate(run: RunConfig, assignment: Assignment, attempt: str, pixels: NDArray[Any], send: Send) -> None:
+def _train_and_evaluate(run: RunConfig, assignment: Assignment, attempt: str, images: NodeImages, send: Send) -> None:
     from usplit_core.data.mixing import fit_statistics
     from usplit_core.data.sampling import steps_of_epoch
     from usplit_core.data.splits import Parts, split
@@ -154,7 +158,7 @@ def _train_and_evaluate(run: RunConfig, assignment: Assignment, attempt: str, pi
     from usplit_core.training import LAST, EpochReport, fit
 
     folder = Path(assignment.folder)
-    parts: Parts = split(pixels, run.data, node_arrays(content=assignment.content))
+    parts: Parts = split(images.pixels, run.data, images.arrays)
     write_record(folder, _record(assignment, attempt, parts.record))
     steps, device = steps_of_epoch(parts.train.shape, run), _device(assignment)
 
@@ -251,7 +255,7 @@ def _record(assignment: Assignment, attempt: str, split_record: dict[str, Any]) 
     }
 
 
-def trainable(config: dict[str, Any], frames: Mapping[str, NDArray[Any]]) -> None:
+def trainable(config: dict[str, Any], frames: Mapping[str, Sent]) -> None:
     """Run one trial under Ray Tune; `config` holds an `Assignment` as JSON text."""
     from ray import tune
 

@@ -1,5 +1,7 @@
 """The images of a study: known by the hash of their pixels, read once, and only where pixels are needed.
 
+Images that are larger than memory are mapped, see `study.planning.mapped`.
+
 The hash of a file is remembered in the user's cache, under all that shows that the file is still the same one:
 its place, size, inode and times. A study that has been planned or run before reads no images to be recognised.
 """
@@ -11,8 +13,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from study.planning.cache import Key, recall, remember, user_cache
+from study.planning.cache import Key, node_arrays, recall, remember, user_cache
+from study.planning.mapped import MappedImages, NodeImages, exceeds_memory, map_frames, mapped_arrays
 from usplit_core import __version__
 from usplit_core.config import DataConfig, RunConfig
 from usplit_core.data.content import CONTENT_VERSION, content_hash
@@ -39,9 +43,11 @@ class Outline(NamedTuple):
 class Dataset:
     """Frames that are read when they are first asked for, and what is known of them before."""
 
-    def __init__(self, outline: Outline, read: Callable[[], Frames]) -> None:
+    def __init__(self, outline: Outline, read: Callable[[], Frames], *, mapped: DataConfig | None = None) -> None:
+        """Take what is known, and what gives the frames; `mapped` names those that are larger than memory."""
         self.outline = outline
         self._read = read
+        self._mapped = mapped
         self._frames: Frames | None = None
 
     @property
@@ -67,6 +73,37 @@ class Dataset:
             self._frames = self._read()
         return self._frames
 
+    @property
+    def is_mapped(self) -> bool:
+        """Whether the pixels stay in files, since memory may not hold them."""
+        return self._mapped is not None
+
+    @property
+    def sent(self) -> NDArray[Any] | MappedImages:
+        """What workers get: the pixels, or which files they map; errors as of `frames`."""
+        return self.frames.pixels if self._mapped is None else MappedImages(self._mapped, self.content)
+
+
+def open_images(sent: NDArray[Any] | MappedImages, content: str) -> NodeImages:
+    """Return the frames that a worker was sent, in the memory of its node or in files there.
+
+    Raises
+    ------
+    DataError
+        If the files are not there, or hold other pixels.
+    """
+    if not isinstance(sent, MappedImages):
+        return NodeImages(sent, node_arrays(content=content))
+    identity = _identity(sent.data)
+    frames = map_frames(sent.data, identity)
+    known = _recall(identity) or _take_note(frames, sent.data, identity)
+    if known.content != content:
+        raise DataError(
+            f"data.path = {sent.data.path!r} holds other images on this node than where the study was started: "
+            "name a path that is the same everywhere"
+        )
+    return NodeImages(frames.pixels, mapped_arrays(content))
+
 
 def data_key(data: DataConfig) -> DataKey:
     """Return what decides which pixels a data section names."""
@@ -90,29 +127,38 @@ def read_datasets(runs: Iterable[RunConfig]) -> dict[DataKey, Dataset]:
 
 
 def shared_bytes(datasets: Mapping[DataKey, Dataset]) -> int:
-    """Return the size of all frames, which the workers of a machine share."""
-    outlines = {dataset.content: dataset.outline for dataset in datasets.values()}
+    """Return the size of all frames in memory, which the workers of a machine share."""
+    outlines = {dataset.content: dataset.outline for dataset in datasets.values() if not dataset.is_mapped}
     return sum(math.prod(outline.shape) * np.dtype(outline.dtype).itemsize for outline in outlines.values())
 
 
 def _dataset(data: DataConfig) -> Dataset:
     identity = _identity(data)
+    is_mapped = exceeds_memory(data, sum(entry[1] for entry in identity["files"] if len(entry) > 2))
+    mapped = data if is_mapped else None
     outline = _recall(identity)
     if outline is not None:
-        return Dataset(outline, lambda: _read_again(data, identity))
-    frames = _read(data)
+        return Dataset(outline, lambda: _read_again(data, identity, is_mapped=is_mapped), mapped=mapped)
+    frames = _read(data, identity, is_mapped=is_mapped)
+    return Dataset(_take_note(frames, data, identity), lambda: frames, mapped=mapped)
+
+
+def _take_note(frames: Frames, data: DataConfig, identity: Key) -> Outline:
+    """Look at all pixels, and remember what is known of them."""
     outline = Outline(content_hash(frames.pixels), _shape(frames), frames.pixels.dtype.str, tuple(frames.channel_names))
     if _identity(data) == identity and _settled(identity):
         remember(_folder(), identity, outline._asdict())
-    return Dataset(outline, lambda: frames)
+    return outline
 
 
-def _read(data: DataConfig) -> Frames:
+def _read(data: DataConfig, identity: Key, *, is_mapped: bool) -> Frames:
+    if is_mapped:
+        return map_frames(data, identity)
     return read_frames(data.path, axes=data.axes, channels=data.channels)
 
 
-def _read_again(data: DataConfig, identity: Key) -> Frames:
-    frames = _read(data)
+def _read_again(data: DataConfig, identity: Key, *, is_mapped: bool) -> Frames:
+    frames = _read(data, identity, is_mapped=is_mapped)
     if _identity(data) != identity:
         raise DataError(
             f"data.path = {data.path!r} has changed since the study was checked: start it again, "

@@ -173,9 +173,11 @@ def _beyond_budget(plan: Plan) -> list[str]:
 
 def _memory_together(plan: Plan) -> list[str]:
     """Say where trials that fit alone do not fit beside each other in the memory of the machine."""
-    sizes = [one.size.total_bytes for one in plan.configurations if _is_open(one) and not one.size.on_gpu]
-    largest = max((size for size in sizes if size is not None), default=0)
-    together = min(plan.parallel, plan.totals.to_train) * largest
+    sizes = [one.size for one in plan.configurations if _is_open(one) and not one.size.on_gpu]
+    largest = max((size.total_bytes or 0 for size in sizes), default=0)
+    own = max((size.own_bytes or 0 for size in sizes), default=0)
+    shared = max((size.shared_bytes for size in sizes), default=0)
+    together = min(plan.parallel, plan.totals.to_train) * own + shared
     if largest <= plan.machine.memory_bytes < together:
         return [
             f"{plan.parallel} trials at a time may need {together / 1e9:.3g} GB, and this machine has "

@@ -31,7 +31,9 @@ class Size(NamedTuple):
     network_bytes: int | None
     """State and one step at its peak: calculated, or measured on this device."""
     resident_bytes: int
-    """Process or GPU context, and the images."""
+    """Process, or GPU context and the images on the GPU."""
+    shared_bytes: int
+    """Images in memory, of which all trials of a machine have one copy; images that are mapped from files need none."""
     on_gpu: bool
     gpu_bytes: int
     problem: str
@@ -40,6 +42,12 @@ class Size(NamedTuple):
     @property
     def total_bytes(self) -> int | None:
         """Network, images and libraries together."""
+        own = self.own_bytes
+        return None if own is None else own + self.shared_bytes
+
+    @property
+    def own_bytes(self) -> int | None:
+        """What each further trial needs on the same machine, or on the same GPU."""
         return None if self.network_bytes is None else self.network_bytes + self.resident_bytes
 
     def gpus(self, resources: Resources) -> float:
@@ -96,9 +104,9 @@ def size_of(
     network = None if cost is None else training_bytes(run, cost)
     if rate.measurement is not None and rate.measurement.peak_bytes is not None:
         network = rate.measurement.peak_bytes
-    resident = data_bytes(run, parts, np.dtype(dataset.outline.dtype).itemsize)
-    resident += _CONTEXT_BYTES if on_gpu else _PROCESS_BYTES
-    size = Size(cost, network, resident, on_gpu, machine.gpu_bytes, "")
+    images = 0 if dataset.is_mapped else data_bytes(run, parts, np.dtype(dataset.outline.dtype).itemsize)
+    resident, shared = (_CONTEXT_BYTES + images, 0) if on_gpu else (_PROCESS_BYTES, images)
+    size = Size(cost, network, resident, shared, on_gpu, machine.gpu_bytes, "")
     if rate.measurement is not None and rate.measurement.problem:
         return size._replace(problem=f"could not be measured ({rate.measurement.problem}): {_REMEDY}")
     room, where = (machine.gpu_bytes, "the GPU") if on_gpu else (machine.memory_bytes, "this machine")

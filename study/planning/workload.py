@@ -103,14 +103,14 @@ def passes_per_step(run: RunConfig) -> float:
 
 
 def data_bytes(run: RunConfig, shapes: PartShapes, itemsize: int) -> int:
-    """Return how much the images of training and validation take on the device of a trial.
+    """Return how much the images of training and validation take, on a GPU or in what trials of a machine share.
 
-    The native level is kept in the file's type and the levels of lateral context as float32, each a second
-    time with what lies beyond the border. The context levels together have a third of the pixels.
+    The native level is kept in the file's type. The levels of lateral context are kept as float32, and a second
+    time with what lies beyond the border; together they have a third of the pixels.
     """
     pixels = sum(frames * height * width for frames, _, height, width in (shapes.train, shapes.validation))
     channels = run.model.structure_channels
     context = 0.0
     if run.model.lc_depth:
         context = 4 / 3 * (channels if run.data.mixing_weight_range is not None else 1)
-    return int(2 * pixels * (channels * itemsize + context))
+    return int(pixels * (channels * itemsize + 2 * context))

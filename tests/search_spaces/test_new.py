@@ -86,7 +86,7 @@ def test_odd_names_do_no_harm(tmp_path: Path) -> None:
     odd.mkdir()
     images = write_images(odd / "µ.tif", (6, 2, 64, 64), "TCYX")
     assert new_study(tmp_path, images).base["data.path"] == str(images)
-    text = render_space("cells", "cells.tif", Header((6, 2, 64, 64), ('"""\nimport os', "b")))
+    text = render_space("cells", "cells.tif", Header((6, 2, 64, 64), ('"""\nimport os', "b"), np.dtype(np.uint16)))
     compile(text, "cells.py", "exec")
 
 

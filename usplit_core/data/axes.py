@@ -1,10 +1,13 @@
 """Which axis of a file is which, and every file's pixels in one order: (N, C, Y, X)."""
 
 import math
+from itertools import pairwise
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
+from usplit_core.data.shared_arrays import ArrayCache, shared_array
 from usplit_core.errors import DataError
 
 #: Time and depth fold into frames: each plane is a frame of its own.
@@ -17,8 +20,16 @@ KNOWN_AXES = FRAME_AXES + CHANNEL_AXES + "YX"
 MOST_UNNAMED_CHANNELS = 8
 
 
-def arrange(pixels: NDArray[Any], file_axes: str, *, axes: str | None, single: bool, where: str) -> NDArray[Any]:
-    """Return pixels as (N, C, Y, X).
+def arrange(
+    pixels: NDArray[Any],
+    file_axes: str,
+    *,
+    axes: str | None,
+    single: bool,
+    where: str,
+    arrays: ArrayCache | None = None,
+) -> NDArray[Any]:
+    """Return pixels as (N, C, Y, X), as a view where that is possible.
 
     Parameters
     ----------
@@ -30,6 +41,8 @@ def arrange(pixels: NDArray[Any], file_axes: str, *, axes: str | None, single: b
         Whether the file holds one channel: then an axis without a name counts frames.
     where
         The file, for messages.
+    arrays
+        Where pixels go that must be copied; None = to memory.
 
     Raises
     ------
@@ -41,7 +54,23 @@ def arrange(pixels: NDArray[Any], file_axes: str, *, axes: str | None, single: b
     frames, channels = (math.prod(pixels.shape[at] for at in group) for group in groups)
     height, width = letters.index("Y"), letters.index("X")
     ordered = pixels.transpose(*groups[0], *groups[1], height, width)
-    return ordered.reshape(frames, channels, pixels.shape[height], pixels.shape[width])
+    shape = frames, channels, pixels.shape[height], pixels.shape[width]
+    count = len(groups[0])
+    if arrays is None or (_folds(ordered, 0, count) and _folds(ordered, count, count + len(groups[1]))):
+        return ordered.reshape(shape)
+
+    def fill(into: NDArray[Any]) -> None:
+        for target, index in zip(into, np.ndindex(ordered.shape[:count]), strict=True):
+            target[...] = ordered[index].reshape(shape[1:])
+
+    return shared_array(arrays.of(file=where, axes=letters), shape, pixels.dtype, fill)
+
+
+def _folds(pixels: NDArray[Any], first: int, end: int) -> bool:
+    """Say whether axes `first` to `end` can become one without a copy."""
+    axes = [axis for axis in range(first, end) if pixels.shape[axis] > 1]
+    strides, shape = pixels.strides, pixels.shape
+    return all(strides[outer] == strides[inner] * shape[inner] for outer, inner in pairwise(axes))
 
 
 def name_axes(shape: tuple[int, ...], file_axes: str, *, axes: str | None, single: bool, where: str) -> str:

@@ -1,6 +1,7 @@
 """One image file of any format that we read: its pixels as they are, and what it says about them."""
 
 import logging
+import sys
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from usplit_core.data.ome_zarr import is_zarr, open_ome_zarr
+from usplit_core.data.shared_arrays import ArrayCache, shared_array
 from usplit_core.errors import DataError
 
 TIFF_SUFFIXES = (".tif", ".tiff")
@@ -21,6 +23,8 @@ SUFFIXES = (*TIFF_SUFFIXES, ".npy", ".npz", ".zarr")
 
 #: Micrometres in the units that ImageJ and OME write.
 MICROMETRES = {"um": 1.0, "µm": 1.0, "μm": 1.0, "\\u00B5m": 1.0, "micron": 1.0, "microns": 1.0, "nm": 1e-3, "mm": 1e3}
+
+_BYTE_ORDERS = {"little": "<", "big": ">"}
 
 #: What damaged files make their readers raise.
 _DAMAGES = (
@@ -38,14 +42,17 @@ class Stack(NamedTuple):
     pixel_size_um: tuple[float, float] | None = None  # (y, x)
 
 
-def read_file(path: Path, *, axes_wanted: int | None = None) -> Stack:
-    """Read one file.
+def read_file(path: Path, *, axes_wanted: int | None = None, arrays: ArrayCache | None = None) -> Stack:
+    """Read one file, or map it.
 
     Parameters
     ----------
     axes_wanted
         How many axes the user names; where a TIFF file has axes of length 1, they are kept if that makes the
         number right.
+    arrays
+        Where pixels go that a file holds in another form than memory does, such as compressed; others are mapped from
+        where they are. None = all are read into memory, as are those of an .npz file.
 
     Raises
     ------
@@ -55,11 +62,13 @@ def read_file(path: Path, *, axes_wanted: int | None = None) -> Stack:
     suffix = path.suffix.lower()
     with readable(path):
         if suffix in TIFF_SUFFIXES:
-            return _read_series(path, axes_wanted)
+            return _read_series(path, axes_wanted, arrays)
+        if suffix == ".npy" and arrays is not None:
+            return _map_numpy(path, arrays)
         if suffix in (".npy", ".npz"):
             return _read_numpy(path)
         if is_zarr(path):
-            return _read_zarr(path)
+            return _read_zarr(path, arrays)
     raise DataError(f"{path} is of no format that is read here: use one of {', '.join(SUFFIXES)}")
 
 
@@ -101,7 +110,7 @@ class _Complaints(logging.Handler):
         self.messages.append(record.getMessage())
 
 
-def _read_series(path: Path, axes_wanted: int | None) -> Stack:
+def _read_series(path: Path, axes_wanted: int | None, arrays: ArrayCache | None) -> Stack:
     with tifffile.TiffFile(path) as file:
         series = list(file.series)
         first = series[0]
@@ -110,13 +119,32 @@ def _read_series(path: Path, axes_wanted: int | None) -> Stack:
             raise DataError(f"{path} holds images of different shape ({shapes}): save each as its own file")
         squeeze = axes_wanted is None or len(first.get_shape(squeeze=True)) == axes_wanted
         axes = first.get_axes(squeeze=squeeze)
-        if len(series) == 1:
+        if len(series) > 1:
+            axes = "N" + axes
+        if arrays is not None:
+            pixels = _map_series(path, file, first.get_shape(squeeze=squeeze), arrays)
+        elif len(series) == 1:
             pixels = first.asarray(squeeze=squeeze)
         else:
             pixels = np.stack([one.asarray(squeeze=squeeze) for one in series])
-            axes = "N" + axes
         names, pixel_size = describe_tiff(file)
     return Stack(pixels, axes, names, pixel_size)
+
+
+def _map_series(path: Path, file: tifffile.TiffFile, shape: tuple[int, ...], arrays: ArrayCache) -> NDArray[Any]:
+    """Return the images of a TIFF file, each of `shape`, mapped where they lie side by side as in memory."""
+    series = list(file.series)
+    dtype, at = np.dtype(series[0].dtype), series[0].dataoffset
+    as_in_memory = dtype.itemsize == 1 or file.byteorder == _BYTE_ORDERS[sys.byteorder]
+    if len(series) == 1 and at is not None and as_in_memory:
+        return np.memmap(path, dtype.newbyteorder("="), "r", at, shape)
+
+    def fill(into: NDArray[Any]) -> None:
+        for one, target in zip(series, into, strict=True):
+            one.asarray(out=target.reshape(one.shape))
+
+    stacked = shared_array(arrays.of(file=str(path)), (len(series), *shape), dtype.newbyteorder("="), fill)
+    return stacked if len(series) > 1 else stacked[0]
 
 
 def describe_tiff(file: tifffile.TiffFile) -> tuple[tuple[str, ...], tuple[float, float] | None]:
@@ -174,9 +202,25 @@ def _read_numpy(path: Path) -> Stack:
     return Stack(pixels, "C" + "N" * (pixels.ndim - 3) + "YX", tuple(arrays))
 
 
-def _read_zarr(path: Path) -> Stack:
+def _map_numpy(path: Path, arrays: ArrayCache) -> Stack:
+    mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+    pixels = mapped
+    if not mapped.dtype.isnative:
+
+        def fill(into: NDArray[Any]) -> None:
+            into[...] = mapped
+
+        pixels = shared_array(arrays.of(file=str(path)), mapped.shape, mapped.dtype.newbyteorder("="), fill)
+    return Stack(pixels, "?" * pixels.ndim)
+
+
+def _read_zarr(path: Path, arrays: ArrayCache | None) -> Stack:
     image = open_ome_zarr(path)
-    return Stack(image.read(), image.axes, image.channel_names, image.pixel_size_um)
+    if arrays is None:
+        pixels = image.read()
+    else:
+        pixels = shared_array(arrays.of(file=str(path)), image.array.shape, image.dtype, image.read_into)
+    return Stack(pixels, image.axes, image.channel_names, image.pixel_size_um)
 
 
 def _micrometres(size: str | float | None, unit: str) -> float | None:

@@ -18,6 +18,7 @@ from usplit_core.data.axes import arrange
 from usplit_core.data.files import SUFFIXES, TIFF_SUFFIXES, read_file
 from usplit_core.data.locate import locate
 from usplit_core.data.ome_zarr import is_zarr
+from usplit_core.data.shared_arrays import ArrayCache, shared_array
 from usplit_core.errors import DataError, OutputError, nearest
 
 SYNTHETIC_PREFIX = "synthetic:"
@@ -32,9 +33,13 @@ class Frames(NamedTuple):
 
 
 def read_frames(
-    path: str | tuple[str, ...], *, axes: str | None = None, channels: tuple[int | str, ...] | None = None
+    path: str | tuple[str, ...],
+    *,
+    axes: str | None = None,
+    channels: tuple[int | str, ...] | None = None,
+    arrays: ArrayCache | None = None,
 ) -> Frames:
-    """Read frames of structure channels.
+    """Read frames of structure channels, or map them where they need not fit into memory.
 
     Parameters
     ----------
@@ -45,6 +50,9 @@ def read_frames(
         One letter for each axis of a file, such as ``"NCYX"``; None = as the file says.
     channels
         Index or name of each structure channel; None = all. Channels of one file each carry the file's name.
+    arrays
+        None = pixels are read into memory. Else they stay in their files, and what these hold in another form, such
+        as compressed, is brought into files there; its origin says which images these are.
 
     Raises
     ------
@@ -52,12 +60,12 @@ def read_frames(
         If the images cannot be read or used: the value, the rule, the remedy.
     """
     if isinstance(path, tuple):
-        frames = _read_one_file_a_channel(path, axes)
+        frames = _read_one_file_a_channel(path, axes, arrays)
         where = ", ".join(path)
     else:
-        frames = _read(path, axes, single=False)
+        frames = _read(path, axes, single=False, arrays=arrays)
         where = path
-    chosen = _choose(frames, channels, where)
+    chosen = _choose(frames, channels, where, arrays)
     check_pixels(chosen.pixels, where)
     return chosen
 
@@ -122,7 +130,7 @@ def write_tiff(
         raise OutputError(f"{path} cannot be written ({error}): choose a folder that exists and has room") from error
 
 
-def _read(name: str, axes: str | None, *, single: bool) -> Frames:
+def _read(name: str, axes: str | None, *, single: bool, arrays: ArrayCache | None = None) -> Frames:
     if name.startswith(SYNTHETIC_PREFIX):
         # Only here: what draws them takes longer to load than most files take to read.
         from usplit_core.data.synthetic import generate
@@ -131,7 +139,7 @@ def _read(name: str, axes: str | None, *, single: bool) -> Frames:
         return Frames(pixels, channel_names, None)
     path = locate(name)
     files = tiff_files(path) if path.is_dir() and not is_zarr(path) else [path]
-    parts = [_read_one(file, axes, single=single) for file in files]
+    parts = [_read_one(file, axes, single=single, arrays=arrays) for file in files]
     for file, part in zip(files, parts, strict=True):
         if part.pixels.shape[1:] != parts[0].pixels.shape[1:] or part.pixels.dtype != parts[0].pixels.dtype:
             raise DataError(
@@ -140,20 +148,37 @@ def _read(name: str, axes: str | None, *, single: bool) -> Frames:
             )
     if len(parts) == 1:
         return parts[0]
-    return parts[0]._replace(pixels=np.concatenate([part.pixels for part in parts]))
+    return parts[0]._replace(pixels=_join([part.pixels for part in parts], 0, arrays))
 
 
-def _read_one(path: Path, axes: str | None, *, single: bool) -> Frames:
-    stack = read_file(path, axes_wanted=None if axes is None else len(axes))
-    pixels = arrange(stack.pixels, stack.axes, axes=axes, single=single, where=str(path))
+def _join(parts: list[NDArray[Any]], axis: int, arrays: ArrayCache | None) -> NDArray[Any]:
+    """Return the pixels of several arrays along an axis."""
+    if arrays is None:
+        return np.concatenate(parts, axis=axis)
+    shape = list(parts[0].shape)
+    shape[axis] = sum(part.shape[axis] for part in parts)
+
+    def fill(into: NDArray[Any]) -> None:
+        start = 0
+        for part in parts:
+            place = (slice(None),) * axis + (slice(start, start + part.shape[axis]),)
+            into[place] = part
+            start += part.shape[axis]
+
+    return shared_array(arrays.of(joined=axis), tuple(shape), np.result_type(*parts), fill)
+
+
+def _read_one(path: Path, axes: str | None, *, single: bool, arrays: ArrayCache | None) -> Frames:
+    stack = read_file(path, axes_wanted=None if axes is None else len(axes), arrays=arrays)
+    pixels = arrange(stack.pixels, stack.axes, axes=axes, single=single, where=str(path), arrays=arrays)
     pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
     count = pixels.shape[1]
     names = stack.channel_names if len(stack.channel_names) == count else ()
     return Frames(pixels, names or tuple(f"channel {index}" for index in range(count)), stack.pixel_size_um)
 
 
-def _read_one_file_a_channel(names: tuple[str, ...], axes: str | None) -> Frames:
-    parts = [_read(name, axes, single=True) for name in names]
+def _read_one_file_a_channel(names: tuple[str, ...], axes: str | None, arrays: ArrayCache | None) -> Frames:
+    parts = [_read(name, axes, single=True, arrays=arrays) for name in names]
     for name, part in zip(names, parts, strict=True):
         if part.pixels.shape[1] != 1:
             raise DataError(
@@ -165,7 +190,7 @@ def _read_one_file_a_channel(names: tuple[str, ...], axes: str | None) -> Frames
                 f"{_outline(name, part)} but {_outline(names[0], parts[0])}: files of the structure channels must "
                 "agree in frames, rows and columns"
             )
-    pixels = np.concatenate([part.pixels for part in parts], axis=1)
+    pixels = _join([part.pixels for part in parts], 1, arrays)
     return Frames(pixels, tuple(Path(name).name.split(".")[0] for name in names), parts[0].pixel_size_um)
 
 
@@ -186,7 +211,7 @@ def tiff_files(folder: Path) -> list[Path]:
     return files
 
 
-def _choose(frames: Frames, channels: tuple[int | str, ...] | None, where: str) -> Frames:
+def _choose(frames: Frames, channels: tuple[int | str, ...] | None, where: str, arrays: ArrayCache | None) -> Frames:
     if channels is None:
         return frames
     indices = [_channel_index(channel, frames.channel_names, where) for channel in channels]
@@ -195,7 +220,10 @@ def _choose(frames: Frames, channels: tuple[int | str, ...] | None, where: str) 
     names = tuple(frames.channel_names[index] for index in indices)
     if indices == list(range(frames.pixels.shape[1])):
         return frames
-    return frames._replace(pixels=frames.pixels[:, indices], channel_names=names)
+    if arrays is None:
+        return frames._replace(pixels=frames.pixels[:, indices], channel_names=names)
+    chosen = [frames.pixels[:, index : index + 1] for index in indices]
+    return frames._replace(pixels=_join(chosen, 1, arrays.of(channels=indices)), channel_names=names)
 
 
 def _channel_index(channel: int | str, names: tuple[str, ...], where: str) -> int:

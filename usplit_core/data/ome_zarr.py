@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,6 +29,20 @@ class ZarrImage(NamedTuple):
     def read(self) -> NDArray[Any]:
         """Return all pixels."""
         return _native(np.asarray(self.array[...]))
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the pixels, as memory holds them."""
+        dtype: np.dtype[Any] = np.dtype(self.array.dtype).newbyteorder("=")
+        return dtype
+
+    def read_into(self, into: NDArray[Any]) -> None:
+        """Read all pixels into an array, the rows of one row of chunks at a time."""
+        lengths, chunks = self.array.shape[:-1], self.array.chunks[:-1]
+        steps = [range(0, length, chunk) for length, chunk in zip(lengths, chunks, strict=True)]
+        for start in product(*steps):
+            block = tuple(slice(first, first + chunk) for first, chunk in zip(start, chunks, strict=True))
+            into[block] = self.array[block]
 
 
 def is_zarr(path: Path) -> bool:

@@ -115,3 +115,18 @@ def test_parts_of_frames_are_not_copied(rule: str) -> None:
         place = cut.places(np.array([1]), np.array([3]), np.array([0]))
         window = cut.windows[0].index_select(0, place[0])[0]
         assert np.array_equal(window.numpy().view(np.uint16), part[1, :, 3:11, :8])
+
+
+def test_patches_of_images_that_memory_need_not_hold_are_brought_to_the_device(arrays: ArrayCache) -> None:
+    data, pixels = config(augment=True), frames("uint16")
+    statistics, mapped = fit_statistics(pixels, data), arrays._replace(must_map=True)
+    source = PatchSource.from_frames(pixels, statistics, data, lc_depth=1, device="meta", arrays=mapped)
+    batch = source.training_batch(0, 0, batch_size=2, patch_px=8)
+    found = [
+        *batch,
+        source.windows([0], [-4], [0], 8),
+        source.target(0),
+        *next(source.grid_batches(patch_px=8, batch_size=2)),
+    ]
+    assert {tensor.device.type for tensor in found} == {"meta"}
+    assert source._levels.native.data_ptr() == pixels.ctypes.data
