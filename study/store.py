@@ -1,17 +1,18 @@
 """The places of a store: one directory that holds everything a study makes."""
 
+import re
 import tempfile
 import urllib.parse
 from pathlib import Path
 from typing import NamedTuple
 
-from study.cluster.storage import refuse_object_store
 from study.errors import StoreError
+from study.sharing.objects import check_address
 
 #: Where commands look when no ``--store`` is given.
 DEFAULT = Path("usplit_store")
-#: File of a store with the address of its tracking server, where it uses one.
-_SERVER = "tracking_uri"
+#: Files of a store with the addresses of its tracking server and of its object store, where it uses them.
+_SERVER, _SHARED = "tracking_uri", "shared_storage"
 
 
 class Store(NamedTuple):
@@ -23,10 +24,14 @@ class Store(NamedTuple):
         The directory.
     server
         Address of the tracking server that the store uses; None = a database of its own.
+    shared
+        Address of the object store through which nodes share the trials; the trial folders then show
+        what `study.sharing.mirror` has fetched. None = the trial folders themselves are shared.
     """
 
     root: Path
     server: str | None = None
+    shared: str | None = None
 
     @property
     def ledger(self) -> Path:
@@ -65,7 +70,7 @@ class Store(NamedTuple):
         return self.studies / study
 
 
-def open_store(path: Path, tracking_uri: str | None = None) -> Store:
+def open_store(path: Path, tracking_uri: str | None = None, shared: str | None = None) -> Store:
     """Return the store at `path`, made where there is none.
 
     Parameters
@@ -75,12 +80,14 @@ def open_store(path: Path, tracking_uri: str | None = None) -> Store:
     tracking_uri
         Address of a tracking server, remembered for later commands; None = the one that the store
         has used before, or a database of its own.
+    shared
+        Address of an object store through which nodes share the trials, remembered like the other.
 
     Raises
     ------
     StoreError
-        If nothing can be written there, it is an object store and no folder, or the address of the
-        tracking server holds a password.
+        If nothing can be written there, it is an object store and no folder, the address of the
+        tracking server holds a password, or the store already shares its trials otherwise.
     """
     refuse_object_store(path)
     root = path.expanduser().resolve()
@@ -90,9 +97,28 @@ def open_store(path: Path, tracking_uri: str | None = None) -> Store:
             pass
         if tracking_uri is not None:
             _remember_server(root, tracking_uri)
+        if shared is not None:
+            _remember_shared(root, shared.rstrip("/"))
     except OSError as error:
         raise StoreError(f"--store {path}: cannot be written to ({error.strerror}); name another directory") from None
-    return Store(root, _server(root))
+    return _store(root)
+
+
+def refuse_object_store(path: Path) -> None:
+    """Refuse a store that is an address and no folder.
+
+    Raises
+    ------
+    StoreError
+        For ``s3://…`` and the like.
+    """
+    # A Path has already folded the two slashes into one.
+    scheme = re.match(r"([a-z][a-z0-9+.-]+):/", str(path))
+    if scheme:
+        raise StoreError(
+            f"--store {scheme[1]}://…: a store is a folder, which {scheme[1]} is not: give a folder of this machine, and let "
+            "nodes share the trials through the object store with --shared s3://BUCKET/PREFIX, see docs/cluster.md"
+        )
 
 
 def _remember_server(root: Path, uri: str) -> None:
@@ -105,8 +131,28 @@ def _remember_server(root: Path, uri: str) -> None:
     (root / _SERVER).write_text(uri, encoding="utf-8")
 
 
-def _server(root: Path) -> str | None:
-    path = root / _SERVER
+def _remember_shared(root: Path, address: str) -> None:
+    check_address(address)
+    before = _remembered(root / _SHARED)
+    if before != address and any((root / "trials").glob("*")):
+        where = before or "its own folder"
+        raise StoreError(
+            f"--shared {address}: the trials of {root} are shared through {where}; name another --store, or without "
+            "--shared go on as before"
+        )
+    (root / _SHARED).write_text(address, encoding="utf-8")
+
+
+def remembered_shared(path: Path) -> str | None:
+    """Return the address of the object store that the store at `path` uses; None where there is none."""
+    return _remembered(path.expanduser().resolve() / _SHARED)
+
+
+def _store(root: Path) -> Store:
+    return Store(root, _remembered(root / _SERVER), _remembered(root / _SHARED))
+
+
+def _remembered(path: Path) -> str | None:
     return path.read_text("utf-8").strip() or None if path.exists() else None
 
 
@@ -129,4 +175,4 @@ def existing_store(path: Path) -> Store:
     root = path.expanduser().resolve()
     if not (root / "ledger.sqlite").exists():
         raise StoreError(f"--store {path}: no study has been run there; give the directory that `usplit run` named")
-    return Store(root, _server(root))
+    return _store(root)

@@ -49,6 +49,8 @@ TABLE = {
     "study/tracking/system.py": rule(STUDY, "psutil torch"),
     "study/tracking/*":    rule(STUDY, f"{STUDY_PACKAGES} mlflow"),
     "study/engine/search.py":     rule(STUDY, "optuna"),
+    # No dependency: loaded only where a store is shared through an object store.
+    "study/sharing/objects.py": rule(STUDY, "obstore"),
     "study/words/layouts.py":    rule(STUDY, "pydoe"),
     "study/words/draws.py":      rule(STUDY, "numpy scipy"),
     "study/__main__.py":   rule(f"{STUDY} analysis analysis.*", "rich typer"),
@@ -168,7 +170,7 @@ def test_an_import_inside_a_function_is_found_but_makes_no_cycle() -> None:
 
 def test_every_third_party_package_is_declared() -> None:
     imported = set().union(*(_third_party(imports) for imports in IMPORTS.values()))
-    assert _distributions(imported) - _declared("zarr", "microssim") == set()
+    assert _distributions(imported) - _declared("zarr", "microssim", "objectstore") == set()
 
 
 #: Declared, but never imported by our own code.

@@ -8,19 +8,33 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 
 _START_S = 120
 
 
 class TrackingServer:
-    """An MLflow server with a database of its own and its files behind a proxy."""
+    """An MLflow server with a database of its own and its files behind a proxy.
 
-    def __init__(self, folder: Path, database: str) -> None:
+    Parameters
+    ----------
+    folder
+        For its log.
+    database
+        Address of its database.
+    files
+        Where it keeps files: a folder, or the address of an object store.
+    environment
+        What it needs to reach that.
+    """
+
+    def __init__(self, folder: Path, database: str, *, files: str, environment: Mapping[str, str]) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self._port = free.getsockname()[1]
         self._folder, self._database = folder, database
+        self._files, self._environment = files, environment
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -31,9 +45,9 @@ class TrackingServer:
     def start(self) -> None:
         """Start the server and wait until it answers."""
         command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", self._database]
-        command += ["--artifacts-destination", str(self._folder / "served"), "--workers", "1"]
+        command += ["--artifacts-destination", self._files, "--workers", "1"]
         command += ["--host", "127.0.0.1", "--port", str(self._port)]
-        environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+        environment = {**os.environ, **self._environment, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
         environment.pop("MLFLOW_TRACKING_URI", None)
         with (self._folder / "server.log").open("ab") as log:
             self._process = subprocess.Popen(

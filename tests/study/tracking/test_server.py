@@ -1,4 +1,7 @@
-"""The notebook on a tracking server, with SQLite or PostgreSQL behind it, that is stopped in the middle of a study."""
+"""The notebook on a tracking server that is stopped in the middle of a study.
+
+Behind it are SQLite and an object store, or PostgreSQL and a folder.
+"""
 
 import subprocess
 import sys
@@ -6,13 +9,14 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 
 from study.tracking.client import connect
+from tests.study.sharing.object_server import BUCKET, object_server
 from tests.study.test_interruption import LONGER
 from tests.study.test_run import usplit
 from tests.study.tracking.postgres import postgres
@@ -27,9 +31,17 @@ from tests.study.tracking.server import TrackingServer
 )
 def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[TrackingServer]:
     """Yield a running tracking server."""
-    database = nullcontext(f"sqlite:///{tmp_path / 'server.db'}") if request.param == "sqlite" else postgres()
-    with database as address:
-        started = TrackingServer(tmp_path, address)
+    with ExitStack() as running:
+        files, environment = str(tmp_path / "served"), {}
+        if request.param == "sqlite":
+            address = f"sqlite:///{tmp_path / 'server.db'}"
+            objects = running.enter_context(object_server(tmp_path / "objects.log"))
+            files = f"s3://{BUCKET}/mlflow"
+            endpoint = objects.environment["AWS_ENDPOINT_URL"]
+            environment = {**objects.environment, "MLFLOW_S3_ENDPOINT_URL": endpoint}
+        else:
+            address = running.enter_context(postgres())
+        started = TrackingServer(tmp_path, address, files=files, environment=environment)
         try:
             started.start()
             yield started

@@ -1,0 +1,1 @@
+"""Trials that nodes share through an object store instead of a folder."""
