@@ -15,6 +15,7 @@ def run(
     address: str | None = None,
     fresh: bool = False,
     quiet: bool = False,
+    shared: str | None = None,
 ) -> "StudyResult":
     """Run a study, or what of it has not been computed, and return its rows; for notebooks and scripts.
 
@@ -30,6 +31,8 @@ def run(
         Compute again what has been computed.
     quiet
         Show no progress.
+    shared
+        Object store, ``s3://BUCKET/PREFIX``, through which nodes share trials; remembered with the store.
 
     Raises
     ------
@@ -41,13 +44,9 @@ def run(
     >>> import study
     >>> from study.spec import Grid, Study
     >>> asked = Study(
-    ...     name="depth",
-    ...     question="Does lateral context help?",
-    ...     base={"data.path": "cells.tif"},
-    ...     train={"model.lc_depth": Grid(0, 2)},
+    ...     name="depth", question="Useful?", base={"data.path": "cells.tif"}, train={"model.lc_depth": Grid(0, 2)}
     ... )
-    >>> result = study.run(asked)  # doctest: +SKIP
-    >>> result.best.label  # doctest: +SKIP
+    >>> study.run(asked).best.label  # doctest: +SKIP
     """
     # Imported here: `usplit --help` imports this package and must answer at once.
     from pathlib import Path
@@ -61,7 +60,7 @@ def run(
     from study.engine.runner import foresee, prepare, run_study
     from study.store import open_store
 
-    prepared, places = prepare(study), open_store(Path(store))
+    prepared, places = prepare(study), open_store(Path(store), shared=shared)
     if address is None:
         foresee(prepared, places)
     # Jupyter shows an empty output even of a console that is quiet.

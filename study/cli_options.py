@@ -25,6 +25,14 @@ TrackingUri = Annotated[
         help="MLflow server to show the study on, remembered with the store; without it, a database in the store.",
     ),
 ]
+Shared = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="Object store, s3://BUCKET/PREFIX, through which nodes share trials, remembered with the store; "
+        "without it, all nodes must mount the store.",
+    ),
+]
 Address = Annotated[str | None, typer.Option(help="Ray cluster, HOST:PORT or auto; without it, this machine.")]
 FiguresFolder = Annotated[
     Path | None, typer.Option("--out", help="Where to write; without it, into the store or beside the file.")

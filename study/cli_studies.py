@@ -12,6 +12,7 @@ from study.cli_options import (
     FiguresFolder,
     Name,
     Settings,
+    Shared,
     Space,
     StorePath,
     StudyName,
@@ -31,11 +32,14 @@ def run(
     address: Address = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Compute again what has been computed.")] = False,
     tracking_uri: TrackingUri = None,
+    shared: Shared = None,
 ) -> None:
     """Run a study: train what is missing, score every tiling, draw the figures and the report."""
     from study.commands.run import run_command
 
-    run_command(space, settings, store, name=name, address=address, fresh=fresh, tracking_uri=tracking_uri)
+    run_command(
+        space, settings, store, name=name, address=address, fresh=fresh, tracking_uri=tracking_uri, shared=shared
+    )
 
 
 @app.command(epilog="Example: usplit plan search_spaces/quickstart.py --set model.lc_depth=0,2,4")
@@ -154,11 +158,12 @@ def doctor(
     address: Annotated[
         str | None, typer.Option(help="Ray cluster, HOST:PORT or auto, whose nodes are looked at as well.")
     ] = None,
+    shared: Shared = None,
 ) -> None:
     """Look for what is wrong with this machine, a store and a cluster; exit code 2 if there is a problem."""
     from study.commands.doctor import doctor_command
 
-    doctor_command(store, address)
+    doctor_command(store, address, shared)
 
 
 @app.command(epilog="Example: usplit dashboard --port 5001")

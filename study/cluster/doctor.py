@@ -14,6 +14,8 @@ from study.cluster.findings import Finding, free_space
 from study.cluster.nodes import versions
 from study.engine.ledger_file import check_version, open_to_read, running_study
 from study.errors import StoreError
+from study.sharing.objects import check_address
+from study.sharing.shared_store import check_shared
 from study.store import Store, existing_store, without_password
 
 _GIBIBYTE = 1024**3
@@ -108,6 +110,17 @@ def examine_store(path: Path) -> list[Finding]:
     except StoreError:
         return [*found, Finding("ok", "ledger", "none yet: no study has been run here")]
     return [*found, _ledger(store.ledger), _tracking(store)]
+
+
+def examine_objects(address: str) -> Finding:
+    """Return what was found of the object store through which nodes share trials."""
+    what = "shared storage"
+    try:
+        check_address(address)
+        check_shared(Store(Path(), shared=address))
+    except StoreError as error:
+        return Finding("problem", what, str(error), "then call doctor again")
+    return Finding("ok", what, f"{address}: written, read, replaced and removed, each with a condition")
 
 
 def _writable(root: Path) -> Finding:

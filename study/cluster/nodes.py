@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from study.cluster.findings import Finding, free_space
-from study.cluster.storage import StoreView, answer, asked, unanswered
+from study.cluster.storage import StoreView, answer, asked, is_object_store, open_storage, unanswered
 from study.errors import ResourceError
 from usplit_core import NUMERICS_VERSION, __version__
 
@@ -71,23 +71,30 @@ def code_digest(root: Path) -> str:
     return digest.hexdigest()
 
 
-def inspect(root: Path, *, timeout_s: float = ANSWER_S) -> list[NodeReport]:
+def inspect(address: str, *, timeout_s: float = ANSWER_S) -> list[NodeReport]:
     """Ask every node of the connected cluster; one that is lost meanwhile is left out.
 
     Parameters
     ----------
-    root
-        The store.
+    address
+        What the nodes share: the path of the store, or the address of an object store.
     timeout_s
         How long to wait for an answer.
+
+    Raises
+    ------
+    StoreError
+        If the driver itself cannot use it.
     """
+    storage = open_storage(address)
     nodes = _living_nodes()
     identities = [node["NodeID"] for node in nodes]
-    with asked(root) as nonce:
-        looking = [_ask(node, str(root), nonce.folder) for node in identities]
+    with asked(storage) as nonce:
+        looking = [_ask(node, address, nonce.folder) for node in identities]
         counting = [_ask(node["NodeID"], None, None) if node["Resources"].get("GPU") else None for node in nodes]
         answers = [_answer_of(task, timeout_s) for task in looking]
-        missing = unanswered(root, nonce, [node for node, said in zip(identities, answers, strict=True) if _fine(said)])
+        fine = [node for node, said in zip(identities, answers, strict=True) if _fine(said)]
+        missing = unanswered(storage, nonce, fine)
     living = {node["NodeID"] for node in _living_nodes()}
     reports, addresses = [], []
     for node, said, gpus in zip(nodes, answers, counting, strict=True):
@@ -130,7 +137,7 @@ def _fine(said: dict[str, Any] | str) -> bool:
     return isinstance(said, dict) and not said["store"][0]
 
 
-def _ask(node: str, root: str | None, folder: str | None) -> Any:
+def _ask(node: str, address: str | None, folder: str | None) -> Any:
     """Start a task on one node; it occupies nothing, so it runs beside whatever is there."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -139,9 +146,9 @@ def _ask(node: str, root: str | None, folder: str | None) -> Any:
     def look() -> dict[str, Any]:
         from study.cluster import nodes
 
-        if root is None or folder is None:
+        if address is None or folder is None:
             return {"gpus": nodes.visible_gpus()}
-        return nodes.look_around(root, folder, node)
+        return nodes.look_around(address, folder, node)
 
     pinned = NodeAffinitySchedulingStrategy(node, soft=False)
     return ray.remote(num_cpus=0, max_retries=0)(look).options(scheduling_strategy=pinned).remote()
@@ -162,9 +169,9 @@ def _answer_of(task: Any, timeout_s: float) -> dict[str, Any] | str:
     return found
 
 
-def look_around(root: str, folder: str, node: str) -> dict[str, Any]:
+def look_around(address: str, folder: str, node: str) -> dict[str, Any]:
     """Describe the node that this runs on."""
-    return {"versions": versions(), "store": tuple(answer(Path(root), folder, node))}
+    return {"versions": versions(), "store": tuple(answer(address, folder, node))}
 
 
 def visible_gpus() -> int:
@@ -184,7 +191,7 @@ def visible_gpus() -> int:
     return int(done.stdout) if done.returncode == 0 else 0
 
 
-def judge(reports: Sequence[NodeReport], own: Mapping[str, str], root: Path) -> list[Finding]:
+def judge(reports: Sequence[NodeReport], own: Mapping[str, str], address: str) -> list[Finding]:
     """Return what is wrong with nodes, and what is fine.
 
     Parameters
@@ -193,8 +200,8 @@ def judge(reports: Sequence[NodeReport], own: Mapping[str, str], root: Path) -> 
         One a node.
     own
         `versions` of the driver.
-    root
-        The store.
+    address
+        What the nodes share, as for `inspect`.
     """
     found = []
     for report in reports:
@@ -202,7 +209,7 @@ def judge(reports: Sequence[NodeReport], own: Mapping[str, str], root: Path) -> 
         if report.silence:
             found.append(Finding("problem", what, report.silence, _silence_remedy(report.silence)))
             continue
-        found += [_judge_versions(report, own), _judge_store(report, root, alone=len(reports) == 1)]
+        found += [_judge_versions(report, own), _judge_store(report, address, alone=len(reports) == 1)]
         if not report.store.problem:
             found.append(free_space(f"{what}, space", report.store.free_bytes))
         found += _judge_gpus(report)
@@ -235,14 +242,16 @@ def _public(text: str) -> str:
     return text.partition("+")[0]
 
 
-def _judge_store(report: NodeReport, root: Path, *, alone: bool) -> Finding:
+def _judge_store(report: NodeReport, address: str, *, alone: bool) -> Finding:
     what = f"node {report.name}, store"
     if not report.store.problem:
         return Finding("ok", what, f"read and written at {report.store.megabytes_per_second:.0f} MB/s")
-    remedy = f"check that {root} can be read and written by the user who runs Ray there"
-    if not alone:
-        remedy = "name a --store in a folder that every node mounts under the same path, such as NFS"
-    return Finding("problem", what, f"{root}: {report.store.problem}", remedy)
+    remedy = f"check that {address} can be read and written by the user who runs Ray there"
+    if is_object_store(address):
+        remedy = "set the same AWS_* variables, keys or role included, where `ray start` is called there"
+    elif not alone:
+        remedy = "name a --store in a folder that every node mounts under the same path, such as NFS, or use --shared"
+    return Finding("problem", what, f"{address}: {report.store.problem}", remedy)
 
 
 def _judge_gpus(report: NodeReport) -> list[Finding]:
@@ -259,16 +268,16 @@ def _judge_gpus(report: NodeReport) -> list[Finding]:
     return [Finding("ok", what, seen)]
 
 
-def check_nodes(root: Path, *, timeout_s: float = ANSWER_S) -> list[Finding]:
-    """Refuse a cluster that would fail later; return what was found.
+def check_nodes(address: str, *, timeout_s: float = ANSWER_S) -> list[Finding]:
+    """Refuse a cluster that would fail later; return what was found. `address` is what the nodes share.
 
     Raises
     ------
     ResourceError
         With every problem, and the table of versions where they differ.
     """
-    reports = inspect(root, timeout_s=timeout_s)
-    findings = judge(reports, versions(), root)
+    reports = inspect(address, timeout_s=timeout_s)
+    findings = judge(reports, versions(), address)
     problems = [finding for finding in findings if finding.level == "problem"]
     if problems:
         lines = [f"{problem.what}: {problem.seen}: {problem.remedy}" for problem in problems]

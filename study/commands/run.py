@@ -33,6 +33,7 @@ def run_command(
     address: str | None,
     fresh: bool,
     tracking_uri: str | None = None,
+    shared: str | None = None,
 ) -> None:
     """Run a study and show what came of it; exit code 1 where a trial failed, 130 after Ctrl-C.
 
@@ -44,7 +45,7 @@ def run_command(
     environment.set_defaults()
     console = Console()
     study = study_from(space, settings, name)
-    places = open_store(store, tracking_uri)
+    places = open_store(store, tracking_uri, shared)
     datasets = read_datasets(train_runs(study))
     with _head_start(places, study.name, shared_bytes(datasets), address, fresh=fresh) as local:
         # Imported here: torch takes seconds, and so does the start of Ray, which goes on meanwhile.

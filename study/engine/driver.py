@@ -10,10 +10,11 @@ from study.engine.points import Points
 from study.engine.queue import Queue, Request
 from study.engine.slots import Slots
 from study.engine.trial import Assignment, Message
-from study.engine.trial_folder import clear, read_evaluation, read_result
+from study.engine.trial_folder import read_evaluation, read_result
 from study.planning.datasets import DataKey, Dataset, data_key
 from study.planning.design import PlannedTrial
 from study.planning.noise_models import keep_noise_model
+from study.sharing.shared_store import clear_trials, fetch_trials, seal_trials, share_noise_model
 from study.spec import Study
 from study.store import Store
 from study.tracking.tracker import Tracker, TrackingError
@@ -61,8 +62,8 @@ class Driver:
     def discard_results(self) -> None:
         """Forget everything that has been computed of this study's trials."""
         self._ledger.forget(list(self._trials))
+        clear_trials(self._store, self._trials)
         for fingerprint in self._trials:
-            clear(self._store.trial_folder(fingerprint))
             self._tracker.delete_runs(fingerprint)
 
     def recover(self, only: Collection[str] | None = None) -> None:
@@ -70,9 +71,9 @@ class Driver:
 
         A driver that was killed may have missed messages; a ledger that was lost is made again.
         """
-        for status in self._ledger.statuses(self._study.name):
-            if only is not None and status.fingerprint not in only:
-                continue
+        statuses = [s for s in self._ledger.statuses(self._study.name) if only is None or s.fingerprint in only]
+        fetch_trials(self._store, [status.fingerprint for status in statuses])
+        for status in statuses:
             folder = self._store.trial_folder(status.fingerprint)
             for key in self._trials[status.fingerprint].evaluation_keys:
                 scores = read_evaluation(folder, key)
@@ -170,6 +171,7 @@ class Driver:
         trial = request.trial
         dataset = self._datasets[data_key(trial.run.data)]
         run = keep_noise_model(trial.run, self._store.noise_model_folder)
+        share_noise_model(self._store, run.objective.noise_model_path)
         cpus, gpus = self._slots.request(trial.run, alone=request.alone)
         attempt = 0 if request.replay else self._ledger.lease(trial.fingerprint, devices=gpus or cpus)
         if not request.replay:
@@ -185,6 +187,7 @@ class Driver:
             channel_names=list(dataset.channel_names),
             cpus=cpus,
             gpus=gpus,
+            shared=self._store.shared or "",
             repeat_epochs=self._study.stopping is not None,
             replay=request.replay,
         )
@@ -247,6 +250,8 @@ class Driver:
         self._ledger.close_attempt(trial.fingerprint, state, outcome=state, reason=reason)
         folder = self._store.trial_folder(trial.fingerprint)
         self._track(lambda: self._tracker.sync_trial(trial, folder, state=state, reason=reason))
+        if self._points is not None:
+            fetch_trials(self._store, [trial.fingerprint])  # its metrics are read there
         self._close_points_of(trial.fingerprint, state)
 
     def _close_points(self, status: TrialStatus) -> None:
@@ -284,10 +289,11 @@ class Driver:
         """
         interrupted = self._ledger.release_leases("interrupted")
         self.recover()
-        for status in self._ledger.statuses(self._study.name):
-            if status.state in ("finished", "pruned", "failed"):
-                trial, folder = self._trials[status.fingerprint], self._store.trial_folder(status.fingerprint)
-                self._tracker.sync_trial(trial, folder, state=status.state, reason=status.reason)
+        closed = [s for s in self._ledger.statuses(self._study.name) if s.state in ("finished", "pruned", "failed")]
+        seal_trials(self._store, [status.fingerprint for status in closed])
+        for status in closed:
+            trial, folder = self._trials[status.fingerprint], self._store.trial_folder(status.fingerprint)
+            self._tracker.sync_trial(trial, folder, state=status.state, reason=status.reason)
         self._tracker.log_cells(self._trials.values(), self._store.trial_folder)
         self._tracker.end_orphans()
         return interrupted

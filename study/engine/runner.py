@@ -19,6 +19,7 @@ from study.planning.machine import this_machine
 from study.planning.plan import PlanInput, build_plan, refuse, warnings
 from study.planning.preflight import check, check_origins
 from study.planning.workload import data_bytes, part_shapes
+from study.sharing.shared_store import check_shared, fetched
 from study.spec import Population, Study, train_runs
 from study.store import Store
 from usplit_core.config import DataConfig, RunConfig
@@ -139,9 +140,10 @@ def run_study(
     environment.set_defaults()
     started = time.monotonic()
     study = prepared.study
+    check_shared(store)
     with Ledger.open(store.ledger, study.name) as ledger:
         check_extends(study, ledger.description(study.name))
-        check_origins(prepared.trials, store.trial_folder)
+        check_origins(prepared.trials, lambda fingerprint: fetched(store, fingerprint))
         ledger.register(study, prepared.trials)
         accepted()
         driver, interrupted = _compute(
@@ -243,8 +245,10 @@ def _run_on_ray(
     frames = {dataset.content: dataset.sent for dataset in datasets.values()}
     with connected(address, shared_bytes=shared_bytes(datasets), local=local) as check_head:
         if address is not None:
-            check_nodes(store.root)
+            check_nodes(store.shared or str(store.root))
         driver.connect(datasets, Slots(study.resources, lambda run: _device_bytes(run, datasets)))
+        for dataset in datasets.values():  # from now on, the copy that workers share is enough
+            dataset.release()
         execute(driver, frames, check_cluster=check_head, scheduler=_scheduler(prepared), is_local=address is None)
 
 

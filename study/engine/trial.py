@@ -1,7 +1,7 @@
 """What a worker does: train one run, evaluate its weights under every tiling asked for, report.
 
-It reads and writes the trial's folder and reports to the driver; it knows neither the ledger nor
-the tracking store, so neither can slow it down.
+It reads and writes in the trial's workplace and reports to the driver; it knows neither the ledger
+nor the tracking store, so neither can slow it down.
 """
 
 import json
@@ -10,17 +10,16 @@ import platform
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from study.engine.outage import StorageOutage, check_room, outlast
+from study.engine.outage import StorageOutage, outlast
 from study.engine.trial_folder import (
     AttemptSuperseded,
-    begin_attempt,
-    check_attempt,
     read_evaluation,
     read_result,
     write_error,
@@ -28,9 +27,11 @@ from study.engine.trial_folder import (
     write_record,
     write_result,
 )
+from study.errors import StoreError
 from study.planning.datasets import open_images
 from study.planning.fingerprint import evaluation_key
 from study.planning.mapped import MappedImages, NodeImages
+from study.sharing.workplace import Workplace, workplace
 from study.tracking.energy import energy_of, measured_energy
 from study.tracking.system import system_samples
 from usplit_core import NUMERICS_VERSION, __version__
@@ -60,6 +61,8 @@ class Assignment(NamedTuple):
     channel_names: list[str]
     cpus: int
     gpus: float
+    #: Address of the object store through which nodes share the trial; empty = all of them have the folder.
+    shared: str = ""
     #: A stopping rule decides over the trial, so it must see the epochs of earlier launches too.
     repeat_epochs: bool = False
     #: The trial is closed: its epochs are repeated for the stopping rule, and nothing else is done.
@@ -83,41 +86,67 @@ def run_trial(assignment: Assignment, frames: Mapping[str, Sent], send: Send) ->
     OSError
         If the folder cannot be used: whoever called may try again.
     """
-    import torch
+    try:
+        with workplace(Path(assignment.folder), assignment.shared) as place:
+            _run_at(place, assignment, frames, send)
+    except StoreError as error:  # storage that cannot be used from here, or has failed for too long
+        send({"kind": "failed", "reason": f"{failure_kind(error)}: {error}"})
 
-    if assignment.replay:
-        _repeat_epochs(assignment, send)
-        send({"kind": "replayed"})
-        return
-    torch.set_num_threads(assignment.cpus)
-    folder = Path(assignment.folder)
+
+def _run_at(place: Workplace, assignment: Assignment, frames: Mapping[str, Sent], send: Send) -> None:
+    import torch
 
     def outlasting(work: Callable[[], _Result]) -> _Result:
         """Do some work; where storage fails for a while, do it again, from the last checkpoint on."""
         return outlast(
             work,
-            ready=lambda: check_room(folder),
+            ready=place.check_ready,
             waiting=lambda reason: send({"kind": "waiting", "reason": f"storage: {reason}"}),
         )
 
-    attempt = outlasting(lambda: begin_attempt(folder, assignment.attempt))
-    place = {"host": platform.node(), "process": os.getpid(), "cpus": assignment.cpus, "gpus": assignment.gpus}
-    send({"kind": "started", **place})
+    if assignment.replay:
+        outlasting(place.look)
+        _repeat_epochs(place.folder, send)
+        send({"kind": "replayed"})
+        return
+    torch.set_num_threads(assignment.cpus)
+    attempt = outlasting(lambda: place.begin(assignment.attempt))
+    here = {"host": platform.node(), "process": os.getpid(), "cpus": assignment.cpus, "gpus": assignment.gpus}
+    send({"kind": "started", **here})
     try:
         if assignment.repeat_epochs:
-            _repeat_epochs(assignment, send)
-        run = validate(assignment.run)
+            _repeat_epochs(place.folder, send)
+        run = outlasting(lambda: place.with_noise_model(validate(assignment.run)))
         images = open_images(frames[assignment.content], assignment.content)
-        with system_samples(folder, _device(assignment)):
-            outlasting(lambda: _train_and_evaluate(run, assignment, attempt, images, send))
+        with system_samples(place.folder, _device(assignment)):
+            work = _Work(assignment, attempt, place, lambda: outlasting(place.share), send)
+            outlasting(lambda: _train_and_evaluate(run, images, work))
     except (OSError, AttemptSuperseded):
         raise
     except Exception as error:  # becomes the reason of the failed trial
         # Repeating would end the same way, so Ray must not see an exception and retry.
-        write_error(folder, traceback.format_exc())
+        write_error(place.folder, traceback.format_exc())
+        with suppress(StoreError):  # it may be the reason
+            place.share()
         send({"kind": "failed", "reason": f"{failure_kind(error)}: {error}"})
         if isinstance(error, torch.OutOfMemoryError):
             torch.cuda.empty_cache()
+
+
+class _Work(NamedTuple):
+    """One attempt at a trial: what is asked, where, and who is told.
+
+    Attributes
+    ----------
+    share
+        Lets the driver see what has been written; waits while storage fails.
+    """
+
+    assignment: Assignment
+    attempt: str
+    place: Workplace
+    share: Callable[[], None]
+    send: Send
 
 
 def failure_kind(error: Exception) -> str:
@@ -137,11 +166,11 @@ def failure_kind(error: Exception) -> str:
     return "memory" if short or isinstance(error, (torch.OutOfMemoryError, MemoryError)) else "error"
 
 
-def _repeat_epochs(assignment: Assignment, send: Send) -> None:
+def _repeat_epochs(folder: Path, send: Send) -> None:
     """Report the epochs of earlier launches once more."""
     from usplit_core.training import read_history
 
-    for report in read_history(Path(assignment.folder)):
+    for report in read_history(folder):
         send({**_epoch_message(report.epoch, report.epochs, report.metrics), "steps": 0})
 
 
@@ -149,39 +178,43 @@ def _epoch_message(epoch: int, epochs: int, metrics: dict[str, float]) -> Messag
     return {"kind": "epoch", "epoch": epoch, "epochs": epochs, "metrics": metrics, "monitor": metrics[MONITOR.key]}
 
 
-def _train_and_evaluate(run: RunConfig, assignment: Assignment, attempt: str, images: NodeImages, send: Send) -> None:
+def _train_and_evaluate(run: RunConfig, images: NodeImages, work: _Work) -> None:
+    from usplit_core.checkpointing import LAST
     from usplit_core.data.mixing import fit_statistics
     from usplit_core.data.sampling import steps_of_epoch
     from usplit_core.data.splits import Parts, split
     from usplit_core.inference.evaluation import Evaluation, evaluate
     from usplit_core.resume import begin_after
-    from usplit_core.training import LAST, EpochReport, fit
+    from usplit_core.training import EpochReport, fit
 
-    folder = Path(assignment.folder)
+    assignment, place, send = work.assignment, work.place, work.send
+    folder = place.folder
     parts: Parts = split(images.pixels, run.data, images.arrays)
-    write_record(folder, _record(assignment, attempt, parts.record))
+    write_record(folder, _record(assignment, work.attempt, parts.record))
     steps, device = steps_of_epoch(parts.train.shape, run), _device(assignment)
 
     writing = _WritingTime()
 
     def may_write() -> None:
-        check_attempt(folder, attempt)
+        place.check()
         writing.begin()
 
     def report(epoch: EpochReport) -> None:
+        work.share()
         writing.end()
         send({**_epoch_message(epoch.epoch, epoch.epochs, epoch.metrics), "steps": steps})
 
     def keep(evaluation: Evaluation) -> None:
-        check_attempt(folder, attempt)
+        place.check()
         key = evaluation_key(evaluation.tiling)
         scores = {"tiling": evaluation.tiling.model_dump(), "metrics": evaluation.metrics, "frames": evaluation.frames}
         write_evaluation(folder, key, scores, {**evaluation.sample, "channels": np.array(assignment.channel_names)})
+        work.share()
         send({"kind": "evaluation", "key": key, "metrics": evaluation.metrics})
 
     if run.train.continue_from is not None:
-        check_attempt(folder, attempt)
-        begin_after(folder.parent / run.train.continue_from / LAST, folder / LAST, run)
+        place.check()
+        begin_after(place.origin(run.train.continue_from), folder / LAST, run)
     with measured_energy(folder, device):
         fitted = fit(
             run,
@@ -197,6 +230,7 @@ def _train_and_evaluate(run: RunConfig, assignment: Assignment, attempt: str, im
     # What was measured is kept where this launch has only evaluations to add.
     before = (read_result(folder) or {"cost": {}})["cost"]
     write_result(folder, {**result, "cost": before | fitted.cost | energy_of(folder) | writing.cost()})
+    work.share()
     tilings = [TilingConfig.model_validate(tiling) for tiling in assignment.tilings]
     missing = [tiling for tiling in tilings if read_evaluation(folder, evaluation_key(tiling)) is None]
     if missing:
@@ -205,7 +239,7 @@ def _train_and_evaluate(run: RunConfig, assignment: Assignment, attempt: str, im
 
 
 class _WritingTime:
-    """How long a training has taken to write its checkpoints: from leave to write until the epoch is reported."""
+    """How long a training has taken to write its checkpoints: from leave to write until all have them."""
 
     def __init__(self) -> None:
         self._seconds = 0.0

@@ -16,6 +16,7 @@ from typing import Any
 
 from study.engine.trial_folder import read_evaluation
 from study.planning.design import PlannedTrial
+from study.sharing.shared_store import fetched
 from study.spec import Study
 from study.store import Store
 from study.tracking.cells import CellScores, cell_scores, cell_summary
@@ -42,8 +43,8 @@ from study.tracking.rows import Row
 from study.tracking.runs import Key, KnownRun, Runs
 from study.tracking.source import source_tags
 from study.tracking.system import SYSTEM_KEY, system_rows
+from usplit_core.checkpointing import BEST, LAST
 from usplit_core.config import TilingConfig
-from usplit_core.training import BEST, LAST
 from usplit_core.vocabulary import MONITOR
 
 __all__ = ["Tracker", "TrackingError"]
@@ -118,6 +119,7 @@ class Tracker:
 
     def _write(self, note: Note) -> None:
         """Bring the runs of a trial up to what its folder holds."""
+        fetched(self._store, note.trial.fingerprint)
         with self._writing():
             self._write_trial(note)
             if note.state != "pruned":

@@ -31,26 +31,28 @@ class Nodes:
     address
         HOST:PORT of the head, which has no cores, so every trial runs on a worker node.
     environment
-        For commands that use the cluster: it holds the token.
+        For commands that use the cluster, and of all nodes: it holds the token.
+    folder
+        Of Ray's sessions and their logs.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, **environment: str) -> None:
         # A short path: the names of sockets may not be longer than some hundred characters.
-        self._folder = Path(tempfile.mkdtemp(prefix="ray"))
+        self.folder = Path(tempfile.mkdtemp(prefix="ray"))
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         self.address = f"127.0.0.1:{port}"
         token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
         root = Path(__file__).resolve().parents[3]
-        self.environment = {**os.environ, **token, "PYTHONPATH": str(root)}
+        self.environment = {**os.environ, **token, **environment, "PYTHONPATH": str(root)}
         self._nodes: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> "Nodes":
         port = self.address.rpartition(":")[2]
         self._start(
             "head",
-            ["--head", f"--port={port}", f"--temp-dir={self._folder}", "--num-cpus=0", "--include-dashboard=false"],
+            ["--head", f"--port={port}", f"--temp-dir={self.folder}", "--num-cpus=0", "--include-dashboard=false"],
             [],
         )
         return self
@@ -58,7 +60,7 @@ class Nodes:
     def __exit__(self, *error: object) -> None:
         for name in list(self._nodes):
             self.kill(name)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def add(self, name: str, *, hidden: Path | None = None, options: tuple[str, ...] = ()) -> None:
         """Start a worker node with one core; `hidden` is a folder that it sees empty."""
@@ -85,10 +87,10 @@ class Nodes:
     def _start(self, name: str, arguments: list[str], prefix: list[str]) -> None:
         options = ["--block", f"--object-store-memory={80 * 1024**2}"]
         command = [*prefix, sys.executable, "-m", "ray.scripts.scripts", "start", *arguments, *options]
-        text = self._folder / f"{name}.log"
+        text = self.folder / f"{name}.log"
         with text.open("wb") as log:
             process = subprocess.Popen(
-                command, env=self.environment, stdout=log, stderr=log, start_new_session=True, cwd=self._folder
+                command, env=self.environment, stdout=log, stderr=log, start_new_session=True, cwd=self.folder
             )
         self._nodes[name] = process
         deadline = time.monotonic() + _READY_S

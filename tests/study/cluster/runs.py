@@ -22,8 +22,9 @@ TRIALS = 6
 class Run:
     """A study that has been started."""
 
-    def __init__(self, nodes: Nodes, space: Path, store: Path) -> None:
+    def __init__(self, nodes: Nodes, space: Path, store: Path, *options: str) -> None:
         self.store = store
+        self._options = options
         self._nodes = nodes
         self._space = space
         self._log = store / "studies" / "small" / "log.jsonl"
@@ -34,7 +35,7 @@ class Run:
         self._nodes = nodes or self._nodes
         settings = [word for setting in _LONGER for word in ("--set", setting)]
         command = [sys.executable, "-m", "study", "run", str(self._space), "--store", str(self.store), *settings]
-        command += ["--name", "small", "--address", self._nodes.address]
+        command += ["--name", "small", "--address", self._nodes.address, *self._options]
         self._process = subprocess.Popen(
             command, env=self._nodes.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
@@ -84,8 +85,11 @@ class Run:
             self._process.communicate()
 
 
-def check_counts(store: Path) -> None:
-    """Every trial finished once, with one run and one evaluation, no step twice, nothing left open."""
+def check_counts(store: Path, *, unheard: int = 0) -> None:
+    """Every trial finished once, with one run and one evaluation, no step twice, nothing left open.
+
+    `unheard` trials may have ended just after their driver was killed, so that only their results tell.
+    """
     statuses = read_statuses(store / "ledger.sqlite", "small")
     assert [(status.state, status.evaluations_done) for status in statuses] == [("finished", 1)] * TRIALS
     assert count_runs(store) == {"trial": TRIALS, "evaluation": TRIALS, "cell": 2}
@@ -93,7 +97,8 @@ def check_counts(store: Path) -> None:
     with sqlite3.connect(store / "ledger.sqlite") as connection:
         finished = connection.execute("SELECT count(*) FROM attempts WHERE outcome = 'finished'").fetchone()[0]
         still_open = connection.execute("SELECT count(*) FROM attempts WHERE ended IS NULL").fetchone()[0]
-    assert (finished, still_open) == (TRIALS, 0)
+    assert TRIALS - unheard <= finished <= TRIALS
+    assert still_open == 0
 
 
 def open_leases(store: Path) -> int:

@@ -13,7 +13,7 @@ from study.errors import ResourceError
 OWN = {"python": "3.11.7", "torch": "2.13.0+cpu", "usplit": "0.1.0", "numerics": "2"}
 STORE = StoreView("", 100 * 1024**3, 250.0)
 GOOD = NodeReport("good", OWN, STORE)
-ROOT = Path("/shared/store")
+ROOT = "/shared/store"
 
 
 def grave(*reports: NodeReport) -> list[Finding]:
@@ -88,12 +88,19 @@ def test_the_gravest_finding_counts() -> None:
 
 def test_all_problems_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     bad = NodeReport("bad", {**versions(), "ray": "2.9.0"}, StoreView("there is no such folder"))
-    monkeypatch.setattr(nodes, "inspect", lambda root, timeout_s: [bad])
+    monkeypatch.setattr(nodes, "inspect", lambda address, timeout_s: [bad])
     with pytest.raises(ResourceError) as refused:
         check_nodes(ROOT)
     assert "2 problems" in str(refused.value)
     assert "node bad, store: /shared/store: there is no such folder" in str(refused.value)
     assert "2.9.0" in str(refused.value).splitlines()[-1]
+
+
+def test_a_node_that_cannot_use_the_object_store_is_told_about_its_environment() -> None:
+    report = GOOD._replace(store=StoreView("it cannot be read and written (403)"))
+    [finding] = [found for found in judge([report], OWN, "s3://bucket/group") if found.level != "ok"]
+    assert finding.seen == "s3://bucket/group: it cannot be read and written (403)"
+    assert "AWS_*" in finding.remedy
 
 
 def test_the_digest_of_the_code_changes_with_the_code(tmp_path: Path) -> None:

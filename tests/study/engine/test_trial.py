@@ -50,7 +50,7 @@ def before_saving(monkeypatch: pytest.MonkeyPatch, do: Callable[[], None]) -> No
         do()
         save_training(*arguments, **more)
 
-    monkeypatch.setattr("usplit_core.training.save_training", save_after)
+    monkeypatch.setattr("usplit_core.checkpointing.save_training", save_after)
 
 
 def test_a_trial_says_how_long_its_checkpoints_took(assignment: Assignment, monkeypatch: pytest.MonkeyPatch) -> None:
