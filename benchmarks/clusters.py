@@ -71,5 +71,7 @@ def run_on_cluster(study: Study, address: str, store: Path, show: Callable[[Driv
         driver.begin(points)
         driver.show = lambda fingerprint, message: show(driver, message)
         driver.connect(prepared.datasets, Slots(study.resources, lambda run: 0))
+        for dataset in prepared.datasets.values():
+            dataset.release()
         execute(driver, frames)
         driver.settle()

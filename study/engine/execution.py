@@ -6,7 +6,7 @@ never from Tune's own records.
 
 import json
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import ray
@@ -144,7 +144,7 @@ class _Silence(tune.ProgressReporter):
 
 def execute(
     books: Books,
-    frames: Mapping[str, Sent],
+    frames: dict[str, Sent],
     *,
     check_cluster: Callable[[], None] = lambda: None,
     scheduler: TrialScheduler | None = None,
@@ -158,6 +158,7 @@ def execute(
         Gives assignments and takes what becomes of them, in this process.
     frames
         Frames (N, C, Y, X) by content hash, one copy a node, shared by its workers; or which files they map.
+        Emptied, so that this process need not keep a copy beside that of its node.
     check_cluster
         Called again and again; raises a `UserError` where the cluster is lost, which Ray may not notice.
     scheduler
@@ -192,12 +193,13 @@ def _tidy_nodes() -> None:
 
 def _tuner(
     books: Books,
-    frames: Mapping[str, Sent],
+    frames: dict[str, Sent],
     folder: str,
     check_cluster: Callable[[], None],
     scheduler: TrialScheduler | None,
 ) -> tune.Tuner:
     worker = tune.with_resources(tune.with_parameters(trainable, frames=dict(frames)), _resources)
+    frames.clear()
     return tune.Tuner(
         worker,
         tune_config=tune.TuneConfig(

@@ -43,12 +43,19 @@ class Outline(NamedTuple):
 class Dataset:
     """Frames that are read when they are first asked for, and what is known of them before."""
 
-    def __init__(self, outline: Outline, read: Callable[[], Frames], *, mapped: DataConfig | None = None) -> None:
-        """Take what is known, and what gives the frames; `mapped` names those that are larger than memory."""
+    def __init__(
+        self,
+        outline: Outline,
+        read: Callable[[], Frames],
+        *,
+        mapped: DataConfig | None = None,
+        frames: Frames | None = None,
+    ) -> None:
+        """Take what is known, and what reads the frames; `mapped` names those that are larger than memory."""
         self.outline = outline
         self._read = read
         self._mapped = mapped
-        self._frames: Frames | None = None
+        self._frames = frames
 
     @property
     def content(self) -> str:
@@ -82,6 +89,11 @@ class Dataset:
     def sent(self) -> NDArray[Any] | MappedImages:
         """What workers get: the pixels, or which files they map; errors as of `frames`."""
         return self.frames.pixels if self._mapped is None else MappedImages(self._mapped, self.content)
+
+    def release(self) -> None:
+        """Keep frames that are in memory no longer: they are read again if anybody asks for them."""
+        if self._mapped is None:
+            self._frames = None
 
 
 def open_images(sent: NDArray[Any] | MappedImages, content: str) -> NodeImages:
@@ -136,11 +148,11 @@ def _dataset(data: DataConfig) -> Dataset:
     identity = _identity(data)
     is_mapped = exceeds_memory(data, sum(entry[1] for entry in identity["files"] if len(entry) > 2))
     mapped = data if is_mapped else None
-    outline = _recall(identity)
-    if outline is not None:
-        return Dataset(outline, lambda: _read_again(data, identity, is_mapped=is_mapped), mapped=mapped)
-    frames = _read(data, identity, is_mapped=is_mapped)
-    return Dataset(_take_note(frames, data, identity), lambda: frames, mapped=mapped)
+    outline, frames = _recall(identity), None
+    if outline is None:
+        frames = _read(data, identity, is_mapped=is_mapped)
+        outline = _take_note(frames, data, identity)
+    return Dataset(outline, lambda: _read_again(data, identity, is_mapped=is_mapped), mapped=mapped, frames=frames)
 
 
 def _take_note(frames: Frames, data: DataConfig, identity: Key) -> Outline:
