@@ -116,7 +116,7 @@ def refuse_object_store(path: Path) -> None:
     scheme = re.match(r"([a-z][a-z0-9+.-]+):/", str(path))
     if scheme:
         raise StoreError(
-            f"--store {scheme[1]}://…: a store is a folder, and no object store: give a folder of this machine, and let "
+            f"--store {scheme[1]}://…: a store is a folder: give one of this machine, and let "
             "nodes share the trials through the object store with --shared s3://BUCKET/PREFIX, see docs/cluster.md"
         )
 
