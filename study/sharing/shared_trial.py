@@ -45,7 +45,7 @@ class Manifest(NamedTuple):
     generation
         How many attempts there have been, this one included.
     commit
-        How many times the attempt has tried to replace it: no two manifests are equal.
+        How many times the attempt has begun to replace it, so that no two states have equal manifests.
     files
         By their path in the trial's folder.
     """
@@ -108,15 +108,12 @@ class SharedTrial:
     def _take_over(self, name: str, *, keeping: bool = True) -> "Attempt":
         while True:
             seen = self.seen()
-            if seen is not None and seen.manifest.attempt == name:
-                break  # it was done, and the answer was lost
             before = Manifest("", 0, 0, {}) if seen is None else seen.manifest
             own = Manifest(name, before.generation + 1, 0, before.files if keeping else {})
             version = self.replace(own, None if seen is None else seen.version)
             if version is not None:
-                seen = Seen(own, version)
                 break
-        attempt = Attempt(self, seen)
+        attempt = Attempt(self, Seen(own, version))
         attempt.sweep()
         return attempt
 
@@ -200,8 +197,6 @@ class Attempt:
                 raise self._superseded(seen)
             # It was the own one: an answer was lost, of this try or of an earlier one.
             self._seen = seen
-            if seen.manifest == own:
-                return
 
     def _superseded(self, seen: Seen | None) -> AttemptSuperseded:
         # If an answer was lost, the other attempt may have begun with files of this one.

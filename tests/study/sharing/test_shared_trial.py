@@ -158,6 +158,29 @@ def test_files_that_a_successor_has_begun_with_are_not_removed_by_who_never_lear
     assert trial.seen() == {**SECOND, "last": "another epoch 3"}
 
 
+def test_a_late_beginner_removes_nothing_that_its_successor_has_uploaded(trial: Trial) -> None:
+    successors: list[Attempt] = []
+    folder = trial.folder / "elsewhere"
+
+    def be_overtaken() -> None:
+        trial.objects.calm()
+        attempt = trial.trial.begin(2)
+        assert bring(trial.objects, attempt.manifest, folder)
+        attempt.know(folder)
+        trial.objects.before = at(1, go_away)
+        with pytest.raises(StoreError):
+            attempt.commit(write(folder, last="uploaded, not yet named"))
+        trial.objects.calm()
+        successors.append(attempt)
+
+    trial.objects.before = at(2, be_overtaken)  # before it asks what there is to be removed
+    late = trial.trial.begin(1)
+    successors[0].commit(folder)
+    assert trial.seen()["last"] == "uploaded, not yet named"
+    with pytest.raises(AttemptSuperseded):
+        late.commit(write(trial.folder / "late", last="late"))
+
+
 @pytest.mark.parametrize("number", range(3))
 def test_an_object_store_that_is_away_is_an_outage(trial: Trial, number: int) -> None:
     trial.objects.before = at(number, go_away)
