@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from usplit_core.models.activation import elu
+
 
 def conv3x3(inputs: int, outputs: int, *, stride: int = 1) -> nn.Conv2d:
     """Return a 3×3 convolution that keeps the size of the map, or divides it by `stride`."""
@@ -67,9 +69,7 @@ class ResidualBlock(nn.Module):
 
     def _activate(self, index: int, x: Tensor) -> Tensor:
         # Batch norm keeps its input for the backward pass, not its output: that one may be overwritten.
-        normalised: Tensor = self.norms[index](x)
-        activated: Tensor = functional.elu(normalised, inplace=True)
-        return activated
+        return elu(self.norms[index](x))
 
 
 class Gate(nn.Module):
@@ -136,13 +136,13 @@ class Stem(nn.Sequential):
     def __init__(self, filters: int, dropout: float, *, kernel_px: int = 3) -> None:
         super().__init__(
             nn.Conv2d(1, filters, kernel_px, padding=kernel_px // 2),
-            nn.ELU(inplace=True),
+            nn.ELU(),
             ResidualBlock(filters, dropout, gated=False),
         )
 
     def forward(self, image: Tensor, kept: tuple[int, int] | None = None) -> Tensor:
         """Return the map (B, F, Y, X), or its central `kept` px."""
-        conv, elu, block = self
+        conv, _, block = self
         if kept is None or self.training:
             lifted = conv(image)
         else:
