@@ -1,25 +1,18 @@
 """`usplit run`: from images to figures."""
 
 import sys
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from study import environment
-from study.cluster.local import LocalRay
 from study.commands.spaces import study_from
 from study.engine.launch import keep_launch
-from study.engine.ledger import read_statuses
 from study.engine.limits import BY_REQUEST
-from study.planning.datasets import read_datasets, shared_bytes
+from study.engine.runner import PreparedStudy, StudyOutcome, foresee, prepare, run_study
 from study.spaces import find_space
-from study.spec import Population, Search, train_runs
+from study.spec import Population, Search
 from study.store import Store, open_store
-
-if TYPE_CHECKING:
-    from study.engine.runner import PreparedStudy, StudyOutcome
 
 _INTERRUPTED = 130
 
@@ -46,22 +39,17 @@ def run_command(
     console = Console()
     study = study_from(space, settings, name)
     places = open_store(store, tracking_uri, shared)
-    datasets = read_datasets(train_runs(study))
-    with _head_start(places, study.name, shared_bytes(datasets), address, fresh=fresh) as local:
-        # Imported here: torch takes seconds, and so does the start of Ray, which goes on meanwhile.
-        from study.engine.runner import foresee, prepare, run_study
+    prepared = prepare(study)
+    console.print(f"[bold]{study.name}[/]: {study.question}", soft_wrap=True)
+    console.print(_size(prepared), highlight=False)
+    if address is None:
+        for warning in foresee(prepared, places):
+            console.print(f"warning: {warning}", highlight=False, markup=False, soft_wrap=True)
 
-        prepared = prepare(study, datasets)
-        console.print(f"[bold]{study.name}[/]: {study.question}", soft_wrap=True)
-        console.print(_size(prepared), highlight=False)
-        if address is None:
-            for warning in foresee(prepared, places):
-                console.print(f"warning: {warning}", highlight=False, markup=False, soft_wrap=True)
+    def keep() -> None:
+        keep_launch(places, study.name, find_space(space), settings)
 
-        def keep() -> None:
-            keep_launch(places, study.name, find_space(space), settings)
-
-        outcome = run_study(prepared, places, console=console, address=address, fresh=fresh, accepted=keep, local=local)
+    outcome = run_study(prepared, places, console=console, address=address, fresh=fresh, accepted=keep)
     _say_what_was_done(console, outcome)
     if outcome.stop_reason in ("", BY_REQUEST) and outcome.interrupted:
         console.print("Stopped. What has been computed is kept: the same command goes on.", soft_wrap=True)
@@ -78,16 +66,7 @@ def run_command(
         sys.exit(1)
 
 
-def _head_start(
-    store: Store, study: str, frame_bytes: int, address: str | None, *, fresh: bool
-) -> AbstractContextManager[LocalRay | None]:
-    """Return Ray on this machine, which begins to start; nothing where another is used, or none will be needed."""
-    statuses = read_statuses(store.ledger, study) if store.ledger.exists() else []
-    is_done = bool(statuses) and not any(status.is_open for status in statuses)
-    return nullcontext() if address is not None or (is_done and not fresh) else LocalRay(frame_bytes)
-
-
-def _size(prepared: "PreparedStudy") -> str:
+def _size(prepared: PreparedStudy) -> str:
     study = prepared.study
     if isinstance(study.design, Search):
         return f"a search of {study.design.trials} points, each trained with {len(study.seeds)} seed(s)"
@@ -97,7 +76,7 @@ def _size(prepared: "PreparedStudy") -> str:
     return f"{len(prepared.trials)} trainings, {evaluations} evaluations"
 
 
-def _say_what_was_done(console: Console, outcome: "StudyOutcome") -> None:
+def _say_what_was_done(console: Console, outcome: StudyOutcome) -> None:
     if outcome.trained or outcome.evaluated:
         pruned = sum(status.state == "pruned" for status in outcome.statuses)
         early = f" ({pruned} of the study stopped early)" if pruned else ""
@@ -111,7 +90,7 @@ def _say_what_was_done(console: Console, outcome: "StudyOutcome") -> None:
         console.print(f"failed {status.label}: {status.reason}", highlight=False, markup=False, soft_wrap=True)
 
 
-def _show_results(console: Console, prepared: "PreparedStudy", store: Store, store_option: Path) -> None:
+def _show_results(console: Console, prepared: PreparedStudy, store: Store, store_option: Path) -> None:
     from study.commands.best import keep_best
     from study.commands.champion import register_best
     from study.commands.results import draw_and_report, read_record, table_text

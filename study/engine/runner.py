@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -70,15 +71,15 @@ class StudyOutcome(NamedTuple):
         return [status for status in self.statuses if status.state == "failed"]
 
 
-def prepare(study: Study, datasets: dict[DataKey, Dataset] | None = None) -> PreparedStudy:
-    """Read the images of a study, if that has not been done, and check every run of it; nothing is computed.
+def prepare(study: Study) -> PreparedStudy:
+    """Read the images of a study and check every run of it; nothing is computed.
 
     Raises
     ------
     UserError
         With what is wrong, its rule and the remedy.
     """
-    datasets = read_datasets(train_runs(study)) if datasets is None else datasets
+    datasets = read_datasets(train_runs(study))
 
     def content_of(data: DataConfig) -> str:
         return datasets[data_key(data)].content
@@ -111,7 +112,6 @@ def run_study(
     address: str | None = None,
     fresh: bool = False,
     accepted: Callable[[], None] = lambda: None,
-    local: "LocalRay | None" = None,
 ) -> StudyOutcome:
     """Compute what a study still lacks.
 
@@ -129,8 +129,6 @@ def run_study(
         Compute again what has been computed.
     accepted
         Called once the store has taken the study, before anything is computed.
-    local
-        Ray on this machine that is starting already; it is stopped when all is computed.
 
     Raises
     ------
@@ -146,9 +144,10 @@ def run_study(
         check_origins(prepared.trials, lambda fingerprint: fetched(store, fingerprint))
         ledger.register(study, prepared.trials)
         accepted()
-        driver, interrupted = _compute(
-            prepared, store, ledger, console=console, address=address, fresh=fresh, local=local
-        )
+        with _head_start(prepared, ledger, address, fresh=fresh) as local:
+            driver, interrupted = _compute(
+                prepared, store, ledger, console=console, address=address, fresh=fresh, local=local
+            )
         return StudyOutcome(
             statuses=ledger.statuses(study.name),
             interrupted=interrupted,
@@ -158,6 +157,23 @@ def run_study(
             seconds=time.monotonic() - started,
             trials=driver.trials,
         )
+
+
+def _head_start(
+    prepared: PreparedStudy, ledger: Ledger, address: str | None, *, fresh: bool
+) -> AbstractContextManager["LocalRay | None"]:
+    """Return Ray on this machine, which begins to start; nothing where another is used, or none will be needed.
+
+    It takes as long as what is still to be imported. It begins once the study has been checked: a
+    mistake must be told at once, and a Ray that is starting cannot be stopped before it runs.
+    """
+    statuses = ledger.statuses(prepared.study.name)
+    is_needed = fresh or prepared.study.is_search or any(status.is_open for status in statuses)
+    if address is not None or not is_needed:
+        return nullcontext()
+    from study.cluster.local import LocalRay
+
+    return LocalRay(shared_bytes(prepared.datasets))
 
 
 def _compute(
