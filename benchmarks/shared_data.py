@@ -41,19 +41,19 @@ class Found(NamedTuple):
 
 
 class Memory(NamedTuple):
-    """Bytes of one process: its proportional set size, what is in no other process, and the shared memory it has."""
+    """Bytes of one process: its proportional set size, and what of it is in no file, in shared memory, in files."""
 
     pss: int
     own: int
     shared: int
+    files: int
 
 
 def memory_of(process: int) -> Memory:
     """Return the memory of a process at this moment."""
     lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()[1:]
     kilobytes = {name: int(value.split()[0]) for name, _, value in (line.partition(":") for line in lines)}
-    own = kilobytes["Private_Clean"] + kilobytes["Private_Dirty"]
-    return Memory(1024 * kilobytes["Pss"], 1024 * own, 1024 * kilobytes["Pss_Shmem"])
+    return Memory(*(1024 * kilobytes[name] for name in ("Pss", "Pss_Anon", "Pss_Shmem", "Pss_File")))
 
 
 def write_images(path: Path, gigabytes: float) -> None:
@@ -66,12 +66,13 @@ def write_images(path: Path, gigabytes: float) -> None:
 
 def study_of(path: Path, lc_depth: int, split: str) -> Study:
     """Return four trials that differ in their seed alone and train for long enough to be looked at."""
+    part = 0.02 if split == "frame" else 0.1
     return Study(
         name="shared_data",
         question="Do trials share the images?",
         base={
             "data.path": str(path), "data.axes": "TCYX", "data.channels": (0, 1), "data.split": split,
-            "data.validation_fraction": 0.02, "data.test_fraction": 0.02,
+            "data.validation_fraction": part, "data.test_fraction": part,
             "model.architecture": "unet", "model.variant": "lean" if lc_depth else "vanilla",
             "model.lc_depth": lc_depth, "model.depth": max(1, lc_depth), "model.filters": 2, "model.patch_px": 64,
             "train.epochs": 50, "train.steps_per_epoch": 2, "train.batch_size": 4,
@@ -124,8 +125,10 @@ def main() -> int:
             totals[what] = (sum(memory.pss for memory in found.trials) + found.driver.shared) / _GIGABYTE
             files = found.shared_files / _GIGABYTE
             for number, memory in enumerate(found.trials):
-                pss, own, shared = (bytes_ / _GIGABYTE for bytes_ in memory)
-                say(f"{what}, trial {number}: PSS {pss:.2f} GB, own {own:.2f} GB, of shared memory {shared:.2f} GB")
+                pss, own, shared, mapped = (bytes_ / _GIGABYTE for bytes_ in memory)
+                parts = f"own {own:.2f} GB, of shared memory {shared:.2f} GB, of files {mapped:.2f} GB"
+                say(f"{what}, trial {number}: PSS {pss:.2f} GB: {parts}")
+            say(f"{what}, driver: own {found.driver.own / _GIGABYTE:.2f} GB")
     say(f"files that the trials share: {files:.2f} GB")
     limit = arguments.gigabytes + _MARGIN + totals["little data"]
     say(f"together {totals['much data']:.2f} GB; data, {_MARGIN} GB and trials without data are {limit:.2f} GB")
