@@ -255,11 +255,12 @@ def _run_on_ray(
     from study.cluster.connection import connected
     from study.cluster.nodes import check_nodes
     from study.engine.execution import execute
+    from study.engine.signals import ended_like_by_ctrl_c
     from study.engine.slots import Slots
 
     study, datasets = prepared.study, prepared.datasets
     frames = {dataset.content: dataset.sent for dataset in datasets.values()}
-    with connected(address, shared_bytes=shared_bytes(datasets), local=local) as check_head:
+    with connected(address, shared_bytes=shared_bytes(datasets), local=local) as check_head, ended_like_by_ctrl_c():
         if address is not None:
             check_nodes(store.shared or str(store.root))
         driver.connect(datasets, Slots(study.resources, lambda run: _device_bytes(run, datasets)))

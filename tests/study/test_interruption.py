@@ -72,7 +72,7 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory, images: Path) -> dict[str
     return scores(folder / "store")
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL, None])
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL, None])
 def test_a_stopped_study_goes_on_to_the_same_numbers(
     stop: signal.Signals | None, space: Path, tmp_path: Path, unbroken: dict[str, float]
 ) -> None:
