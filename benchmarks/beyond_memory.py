@@ -84,7 +84,7 @@ def _watch(own: list[int]) -> None:
     while True:
         lines = Path("/proc/self/status").read_text().splitlines()
         own.append(1024 * next(int(line.split()[1]) for line in lines if line.startswith("RssAnon:")))
-        time.sleep(0.1)
+        time.sleep(0.1)  # between two looks at its memory
 
 
 def _in_limits(images: Path, folder: Path, limit_gb: float, above_gb: float) -> dict[str, float | str]:

@@ -44,7 +44,7 @@ def fill_slowly(arrays: ArrayCache, number: int, together: Barrier, said: Any) -
 
     def fill(into: NDArray[Any]) -> None:
         said.put(("filling", number))
-        time.sleep(0.5)
+        time.sleep(0.5)  # so that the others ask meanwhile
         into[...] = number
 
     together.wait(30)
@@ -58,7 +58,7 @@ def hang_while_filling(arrays: ArrayCache, begun: Event) -> None:
     def fill(into: NDArray[Any]) -> None:
         into[0] = 9
         begun.set()
-        time.sleep(60)
+        time.sleep(60)  # until it is killed
 
     shared_array(arrays, SHAPE, np.float32, fill)
 
