@@ -5,6 +5,8 @@ import logging
 import threading
 from typing import Any, Self
 
+from study.cluster.signals import HeldCtrlC
+
 #: What Ray is told wherever it is used: to keep quiet.
 QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
 
@@ -15,6 +17,8 @@ _ONE = threading.Lock()
 
 class LocalRay:
     """Ray on this machine alone, for the time of a context; starts at once, in a thread.
+
+    A Ray that is starting cannot be stopped, so Ctrl-C is kept back until somebody waits for it, or the context ends.
 
     Parameters
     ----------
@@ -27,6 +31,7 @@ class LocalRay:
         self._error: Exception | None = None
         self._is_used = False
         self._tried, self._over = threading.Event(), threading.Event()
+        self._ctrl_c = HeldCtrlC("stopping as soon as Ray has started, within seconds")
         # Linux ends Ray's processes together with the thread that has started them: it stays.
         self._thread = threading.Thread(target=self._keep, name="local Ray")
         self._thread.start()
@@ -39,11 +44,15 @@ class LocalRay:
         # Where nobody has waited for Ray, nobody waits for its end either, except this process with its own.
         if self._is_used:
             self._thread.join()
+        if self._ctrl_c.release() and error == (None, None, None):
+            raise KeyboardInterrupt
 
     def wait(self) -> None:
-        """Return once Ray runs; raise what it could not be started for."""
+        """Return once Ray runs; raise what it could not be started for, or KeyboardInterrupt if Ctrl-C came."""
         self._is_used = True
         self._tried.wait()
+        if self._ctrl_c.release():
+            raise KeyboardInterrupt
         if self._error is not None:
             raise self._error
 

@@ -254,8 +254,8 @@ def _run_on_ray(
 ) -> None:
     from study.cluster.connection import connected
     from study.cluster.nodes import check_nodes
+    from study.cluster.signals import ended_like_by_ctrl_c
     from study.engine.execution import execute
-    from study.engine.signals import ended_like_by_ctrl_c
     from study.engine.slots import Slots
 
     study, datasets = prepared.study, prepared.datasets
