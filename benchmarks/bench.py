@@ -20,7 +20,7 @@ from benchmarks.results import FOLDER, machine
 from benchmarks.speed_growth import Growth, measure_growth
 from benchmarks.speed_limits import Limits, measure_limits
 from benchmarks.speed_pairs import Ratio, Side, at_once, compare, measure
-from benchmarks.speed_subject import BATCH_SIZE, FRAME_PX, FRAMES, PADDING_PX, PATCH_PX, TILED_PX, Case
+from benchmarks.speed_subject import BATCH_SIZE, FRAME_PX, FRAMES, PADDING_PX, PATCH_PX, TILED_SHAPE, Case
 from usplit_core.errors import UserError
 
 OURS, PEER = "benchmarks.speed_ours", "benchmarks.speed_peer"
@@ -85,7 +85,7 @@ def settings_of(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "device": device_name(options.device), "threads": options.threads, "repeats": options.repeats,
         "batch_size": BATCH_SIZE, "patch_px": PATCH_PX, "frames": FRAMES, "frame_px": FRAME_PX,
-        "tiled_px": TILED_PX, "padding_px": PADDING_PX,
+        "tiled_shape_px": TILED_SHAPE, "padding_px": PADDING_PX,
     }  # fmt: skip
 
 

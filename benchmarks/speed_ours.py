@@ -13,7 +13,7 @@ from benchmarks.speed_subject import (
     FRAMES,
     PADDING_PX,
     PATCH_PX,
-    TILED_PX,
+    TILED_SHAPE,
     TILES,
     Case,
     Work,
@@ -101,11 +101,11 @@ def tiles(case: Case) -> Work:
     """Predict a frame: gather tiles, predict, keep their middle, stitch."""
     run = run_of(case)
     module = build_learner(run, torch.device(case.device)).module
-    image = np.random.default_rng(0).integers(0, 4000, (1, TILED_PX, TILED_PX), np.uint16)
+    image = np.random.default_rng(0).integers(0, 4000, (1, *TILED_SHAPE), np.uint16)
     source = PatchSource.from_images(image, STATISTICS, run.data, lc_depth=run.model.lc_depth, device=case.device)
 
     def predict() -> None:
-        predict_frame(module, windows_of(source, 0), (TILED_PX, TILED_PX), tiling=run.tiling)
+        predict_frame(module, windows_of(source, 0), TILED_SHAPE, tiling=run.tiling)
 
     with FlopCounterMode(display=False) as counter:
         predict()

@@ -21,8 +21,8 @@ BATCH_SIZE, PATCH_PX = 8, 64
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 #: The frames that batches are drawn from, and how many batches a repetition draws.
 FRAMES, FRAME_PX, BATCHES = 10, 512, 50
-#: A frame of 4 x 4 tiles, of which 64 px are seen and 32 px are kept, stands for all tiles of a larger one.
-TILES, TILED_PX, PADDING_PX = 16, 128, 16
+#: A row of 16 tiles, of which 64 px are seen and 32 px are kept, stands for the 64 rows of 64 of a frame of 2048 px.
+TILES, TILED_SHAPE, PADDING_PX = 16, (32, 512), 16
 
 
 class Case(NamedTuple):

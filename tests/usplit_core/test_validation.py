@@ -20,7 +20,7 @@ REFERENCE = Path(__file__).resolve().parents[1] / "reference"
 class Lookup(Network):
     """Predicts what it is shown."""
 
-    def encode(self, input: Tensor, *, margin_px: int | None = None) -> tuple[Tensor, ...]:
+    def encode(self, input: Tensor, **how: Any) -> tuple[Tensor, ...]:
         return (input,)
 
     def decode(self, maps: Any, *, latents: Any = None, with_kl: bool = True, margin_px: int = 0) -> Prediction:

@@ -107,6 +107,16 @@ def outside(top: NDArray[Any], left: NDArray[Any], size_px: int, *, height: int,
     )
 
 
+def level_start(start: NDArray[Any], size_px: int, level: int) -> NDArray[Any]:
+    """Return the first pixel, in a level, of windows that begin at `start` in level 0, integers (B,).
+
+    The centre is halved and rounded down at each level, as the authors do.
+    """
+    half = size_px // 2
+    starts: NDArray[Any] = (start + half >> level) - half
+    return starts
+
+
 def pad_levels(levels: Sequence[Tensor], *, size_px: int, outside_px: int, border: Border) -> tuple[Tensor, ...]:
     """Return levels (N, K, Y, X) with what lies beyond the frame, so that windows can be cut out of them.
 

@@ -74,10 +74,8 @@ class StreamedImage:
         top, left
             First row and column in native pixels, integers (B,).
         """
-        half = size_px // 2
-        # The centre is halved and rounded down at each level, as in `pyramid.Cutter`.
-        tops = [((top + half) >> level) - half for level in range(len(self._sizes))]
-        lefts = [((left + half) >> level) - half for level in range(len(self._sizes))]
+        tops = [pyramid.level_start(top, size_px, level) for level in range(len(self._sizes))]
+        lefts = [pyramid.level_start(left, size_px, level) for level in range(len(self._sizes))]
         self._hold([self._inside(rows, size_px, size[0]) for rows, size in zip(tops, self._sizes, strict=True)])
         levels = [self._cut(level, tops[level], lefts[level], size_px) for level in range(len(self._sizes))]
         return mixing.normalise_input(torch.stack(levels, dim=1), self._statistics).to(self._device)

@@ -3,8 +3,9 @@
 Adds to the axis letters: T tile. Source: docs/method.md, Tiling.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -12,12 +13,12 @@ import torch
 from torch import Tensor
 
 from usplit_core.config import ModelConfig, TilingConfig, check_tiling
-from usplit_core.data.pyramid import Border
+from usplit_core.data.pyramid import Border, level_start
 from usplit_core.data.sampling import PatchSource
 from usplit_core.errors import CheckpointError, ConfigError
 from usplit_core.inference.stitching import Rows, TileBatch, stitch_rows
 from usplit_core.inference.tiling import FloatArray, IntArray, TilePlan, batches, plan_tiles
-from usplit_core.models import Network, use_fast_memory_order
+from usplit_core.models import InputRow, Network, use_fast_memory_order
 
 #: Normalised inputs for windows of one frame: top (T,), left (T,), side in px -> (T, L, side, side).
 Windows = Callable[[IntArray, IntArray, int], Tensor]
@@ -199,16 +200,30 @@ def _predict_tiles(
     module: Network, windows: Windows, plan: TilePlan, tiles: IntArray, how: _How, entropy: tuple[int, ...]
 ) -> TileBatch:
     inputs = windows(plan.top[tiles], plan.left[tiles], plan.input_px)  # (T, L, Y, X)
+    rows = _rows(plan, tiles, inputs.shape[1]) if inputs.device.type == "cpu" else []
     precision = torch.autocast(inputs.device.type, torch.bfloat16, enabled=how.half_precision)
     with precision, _seeded(inputs.device, int(np.random.SeedSequence(entropy).generate_state(1)[0])):
-        mean, scatter = _predict(module, inputs, how.samples, plan.margin_px)
+        mean, scatter = _predict(module, inputs, rows, how.samples, plan.margin_px)
     return TileBatch(tiles, mean.cpu().numpy(), None if scatter is None else scatter.cpu().numpy(), how.samples)
 
 
+def _rows(plan: TilePlan, tiles: IntArray, levels: int) -> list[InputRow]:
+    """Return the rows of the frame in which the windows of tiles lie."""
+    top, left = plan.top[tiles], plan.left[tiles]
+    begins = np.flatnonzero((np.diff(top) != 0) | (np.diff(left) < 0)) + 1
+    rows = []
+    for first, end in pairwise([0, *begins.tolist(), len(tiles)]):
+        starts = [level_start(left[first:end], plan.input_px, level) for level in range(levels)]
+        rows.append(InputRow(first, end, tuple(tuple(start.tolist()) for start in starts)))
+    return rows
+
+
 @torch.inference_mode()
-def _predict(network: Network, inputs: Tensor, samples: int, margin_px: int) -> tuple[Tensor, Tensor | None]:
+def _predict(
+    network: Network, inputs: Tensor, rows: Sequence[InputRow], samples: int, margin_px: int
+) -> tuple[Tensor, Tensor | None]:
     """Return mean and scatter (T, C, Y, X) of posterior samples, which share one pass of the encoder."""
-    maps = network.encode(inputs, margin_px=margin_px)
+    maps = network.encode(inputs, margin_px=margin_px, rows=rows)
     mean = network.decode(maps, with_kl=False, margin_px=margin_px).mean
     if samples == 1:
         return mean, None

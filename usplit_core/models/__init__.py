@@ -5,10 +5,11 @@ from collections.abc import Callable
 from usplit_core.config import Architecture, ModelConfig
 from usplit_core.models.bravenet import BraveNet
 from usplit_core.models.hvae import LadderVAE
+from usplit_core.models.neighbours import InputRow
 from usplit_core.models.network import Network, Prediction, use_fast_memory_order
 from usplit_core.models.unet import UNet
 
-__all__ = ["Network", "Prediction", "build", "use_fast_memory_order"]
+__all__ = ["InputRow", "Network", "Prediction", "build", "use_fast_memory_order"]
 
 _NETWORKS: dict[Architecture, Callable[[ModelConfig], Network]] = {
     "hvae": LadderVAE,

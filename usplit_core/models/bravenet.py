@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from usplit_core.config import ModelConfig
 from usplit_core.models.layers import without_margin
+from usplit_core.models.neighbours import InputRow
 from usplit_core.models.network import Network, Prediction, check_input
 
 
@@ -61,7 +62,9 @@ class BraveNet(Network):
             for level in reversed(range(1, config.depth - 1))
         )
 
-    def encode(self, input: Tensor, *, margin_px: int | None = None) -> tuple[Tensor, ...]:
+    def encode(
+        self, input: Tensor, *, margin_px: int | None = None, rows: Sequence[InputRow] = ()
+    ) -> tuple[Tensor, ...]:
         """Return the map of each level, that of both encoders concatenated; see `Network.encode`."""
         check_input(input, self.config)
         maps = [encoder(input[:, index : index + 1]) for index, encoder in enumerate(self.encoders)]

@@ -19,7 +19,7 @@ than the HVAE of the same size.
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor, nn
 
@@ -38,6 +38,7 @@ from usplit_core.models.layers import (
     seen_by,
 )
 from usplit_core.models.likelihood import GaussianHead
+from usplit_core.models.neighbours import InputRow, lift
 from usplit_core.models.network import Network, Prediction, check_input
 from usplit_core.models.windows import Window, Windows, needed_windows, whole_windows
 
@@ -148,20 +149,23 @@ class LadderVAE(Network):
         self.final_block = ResidualBlock(filters, dropout)
         self.likelihood = GaussianHead(filters, config.structure_channels, config.log_variance, config.min_log_variance)
 
-    def encode(self, input: Tensor, *, margin_px: int | None = None) -> tuple[Tensor, ...]:
+    def encode(
+        self, input: Tensor, *, margin_px: int | None = None, rows: Sequence[InputRow] = ()
+    ) -> tuple[Tensor, ...]:
         """Return the bottom-up map of each level, from the bottom; see `Network.encode`."""
         check_input(input, self.config)
         height, width = input.shape[-2:]
         sizes = [(self._map_px(height, level), self._map_px(width, level)) for level in range(self.config.depth)]
         top = (self._top_size(height, margin_px), self._top_size(width, margin_px))
-        x = self.stem(input[:, :1])  # (B, F, Y, X)
+        x = lift(self.stem, input[:, :1], level=0, rows=rows)  # (B, F, Y, X)
         maps = []
         for level, bottom_up in enumerate(self.bottom_up):
             context, kept = None, top if level == self.config.depth - 1 else None
             if level < self.config.lc_depth:
                 image = input[:, level + 1 : level + 2]
                 seen = None if kept is None or self.training else seen_by(kept, image, ResidualBlock.rim_px)
-                context = self.context_stems[level](image, seen)  # (B, F, Y, X)
+                stem = cast(Stem, self.context_stems[level])
+                context = lift(stem, image, level=level + 1, rows=rows, kept=seen)  # (B, F, Y, X)
             x = bottom_up(x, context, kept)
             maps.append(x if kept else centre_crop(x, *sizes[level]))
         # What was left out of the top map, and nobody sees, is zero.

@@ -140,6 +140,12 @@ class Stem(nn.Sequential):
             ResidualBlock(filters, dropout, gated=False),
         )
 
+    @property
+    def reach_px(self) -> int:
+        """Pixels, on each side, by which a result depends on more of the image than itself."""
+        kernel_px = cast(nn.Conv2d, self[0]).kernel_size[0]
+        return (kernel_px - 1 + ResidualBlock.rim_px) // 2
+
     def forward(self, image: Tensor, kept: tuple[int, int] | None = None) -> Tensor:
         """Return the map (B, F, Y, X), or its central `kept` px."""
         conv, _, block = self

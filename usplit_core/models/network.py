@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from usplit_core.config import ModelConfig
 from usplit_core.errors import ConfigError
 from usplit_core.models.latent import Latent, monte_carlo_kl
+from usplit_core.models.neighbours import InputRow
 
 
 class Prediction(NamedTuple):
@@ -52,7 +53,9 @@ class Network(nn.Module, ABC):
         self.config = config
 
     @abstractmethod
-    def encode(self, input: Tensor, *, margin_px: int | None = None) -> tuple[Tensor, ...]:
+    def encode(
+        self, input: Tensor, *, margin_px: int | None = None, rows: Sequence[InputRow] = ()
+    ) -> tuple[Tensor, ...]:
         """Return the maps that `decode` needs.
 
         Parameters
@@ -62,6 +65,9 @@ class Network(nn.Module, ABC):
         margin_px
             In evaluation, what `decode` will leave out of a prediction without the KL: what such a prediction does not
             depend on may be left out here. None = the maps serve every prediction.
+        rows
+            In evaluation, how the inputs lie beside one another in a frame: what they share may be computed once. The
+            maps are the same up to rounding. Empty = nothing is known of it.
 
         Raises
         ------

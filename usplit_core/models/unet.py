@@ -18,6 +18,7 @@ The U-Net predicts no variance and knows no dropout.
 """
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +26,8 @@ from torch.nn import functional
 
 from usplit_core.config import ModelConfig
 from usplit_core.models.lateral import LateralMerge, context_stem
-from usplit_core.models.layers import centre_crop, without_margin
+from usplit_core.models.layers import Stem, centre_crop, without_margin
+from usplit_core.models.neighbours import InputRow, lift
 from usplit_core.models.network import Network, Prediction, check_input
 
 
@@ -58,7 +60,9 @@ class UNet(Network):
         self.up = nn.ModuleList(_up(channels, level) for level in reversed(range(config.depth)))
         self.head = nn.Conv2d(channels[0], config.structure_channels, kernel_size=1)
 
-    def encode(self, input: Tensor, *, margin_px: int | None = None) -> tuple[Tensor, ...]:
+    def encode(
+        self, input: Tensor, *, margin_px: int | None = None, rows: Sequence[InputRow] = ()
+    ) -> tuple[Tensor, ...]:
         """Return the first map and the map of each level; see `Network.encode`."""
         check_input(input, self.config)
         x = self.first(input[:, :1])  # (B, F, Y, X)
@@ -66,7 +70,8 @@ class UNet(Network):
         for level, convs in enumerate(self.down):
             x = convs(functional.max_pool2d(x, 2))  # (B, F, Y / 2, X / 2)
             if level < self.config.lc_depth:
-                context = self.context_stems[level](input[:, level + 1 : level + 2])
+                stem = cast(Stem, self.context_stems[level])
+                context = lift(stem, input[:, level + 1 : level + 2], level=level + 1, rows=rows)
                 x = self.lateral_merges[level](x, self.context_convs[level](context))  # (B, F, Y, X)
             maps.append(x)
         if self.config.variant != "lean":

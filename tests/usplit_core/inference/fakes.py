@@ -72,7 +72,7 @@ class Repeater(Network):
         self.encoded = 0
         self.decoded = 0
 
-    def encode(self, input: Tensor, *, margin_px: int | None = None) -> tuple[Tensor, ...]:
+    def encode(self, input: Tensor, **how: Any) -> tuple[Tensor, ...]:
         """Return the input."""
         self.encoded += 1
         return (input,)

@@ -1,5 +1,7 @@
 """Where memory does not suffice for a batch of tiles."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -20,11 +22,11 @@ def test_batches_are_halved_where_memory_does_not_suffice(image: FloatArray, err
     sizes = []
 
     class Hungry(Repeater):
-        def encode(self, input: torch.Tensor, *, margin_px: int | None = None) -> tuple[torch.Tensor, ...]:
+        def encode(self, input: torch.Tensor, **how: Any) -> tuple[torch.Tensor, ...]:
             sizes.append(len(input))
             if len(input) > 3:
                 raise error
-            return super().encode(input, margin_px=margin_px)
+            return super().encode(input, **how)
 
     prediction = repeat(image, TilingConfig(padding_px=4), network=Hungry(), batch_size=12)
 
@@ -36,7 +38,7 @@ def test_batches_are_halved_where_memory_does_not_suffice(image: FloatArray, err
 
 def test_a_single_tile_that_does_not_fit_is_one_message(image: FloatArray) -> None:
     class Huge(Repeater):
-        def encode(self, input: torch.Tensor, *, margin_px: int | None = None) -> tuple[torch.Tensor, ...]:
+        def encode(self, input: torch.Tensor, **how: Any) -> tuple[torch.Tensor, ...]:
             raise MemoryError
 
     with pytest.raises(ConfigError, match="not enough memory to predict a single window of 16 px"):
@@ -45,7 +47,7 @@ def test_a_single_tile_that_does_not_fit_is_one_message(image: FloatArray) -> No
 
 def test_an_error_that_is_not_of_memory_stays_as_it_is(image: FloatArray) -> None:
     class Broken(Repeater):
-        def encode(self, input: torch.Tensor, *, margin_px: int | None = None) -> tuple[torch.Tensor, ...]:
+        def encode(self, input: torch.Tensor, **how: Any) -> tuple[torch.Tensor, ...]:
             raise RuntimeError("something else")
 
     with pytest.raises(RuntimeError, match="something else"):

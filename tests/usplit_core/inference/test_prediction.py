@@ -1,6 +1,7 @@
 """Whole images, split tile by tile."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -57,9 +58,9 @@ def test_an_image_smaller_than_a_patch_is_padded_by_the_rule_of_the_border(borde
     seen = []
 
     class Watcher(Repeater):
-        def encode(self, input: torch.Tensor, *, margin_px: int | None = None) -> tuple[torch.Tensor, ...]:
+        def encode(self, input: torch.Tensor, **how: Any) -> tuple[torch.Tensor, ...]:
             seen.append(input[0, 0].numpy())
-            return super().encode(input, margin_px=margin_px)
+            return super().encode(input, **how)
 
     repeat(image, TilingConfig(padding_px=4), network=Watcher(), run=run)
     repeat(image, TilingConfig.model_validate({"padding_px": 4, "border": border}), network=Watcher())
