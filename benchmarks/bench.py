@@ -85,7 +85,7 @@ def settings_of(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "device": device_name(options.device), "threads": options.threads, "repeats": options.repeats,
         "batch_size": BATCH_SIZE, "patch_px": PATCH_PX, "frames": FRAMES, "frame_px": FRAME_PX,
-        "tiled_shape_px": TILED_SHAPE, "padding_px": PADDING_PX,
+        "tiled_shape_px": list(TILED_SHAPE), "padding_px": PADDING_PX,
     }  # fmt: skip
 
 
