@@ -13,7 +13,7 @@ help:
 	@echo "make demo       install, then run the quickstart study on sample images"
 	@echo "make test       install, then run the fast tests"
 	@echo "make test-slow  the slow tests and those that start several Ray nodes or a database"
-	@echo "make bench      speed and memory beside careamics, as a table of ratios: about 15 minutes"
+	@echo "make bench      speed and memory beside careamics, as a table of ratios: about 11 minutes"
 	@echo "make lint       ruff: rules and format"
 	@echo "make types      mypy"
 	@echo "make clean      remove the environment and the tools' caches (no results)"
