@@ -75,8 +75,7 @@ def small_training(case: Case) -> Work:
     source = PatchSource.from_frames(pixels, STATISTICS, run.data, lc_depth=run.model.lc_depth, device=case.device)
 
     def train() -> None:
-        for step in range(SMALL_STEPS):
-            batch = source.training_batch(0, step, batch_size=BATCH_SIZE, patch_px=PATCH_PX)
+        for batch in source.training_batches(0, range(SMALL_STEPS), batch_size=BATCH_SIZE, patch_px=PATCH_PX):
             take_step(learner, batch, run, epoch=0)
 
     train()
@@ -90,9 +89,9 @@ def batches(case: Case) -> Work:
     source = PatchSource.from_frames(pixels, STATISTICS, run.data, lc_depth=run.model.lc_depth, device=case.device)
 
     def draw() -> Batch:
-        for step in range(BATCHES):
-            batch = source.training_batch(0, step, batch_size=BATCH_SIZE, patch_px=PATCH_PX)
-        return batch
+        for batch in source.training_batches(0, range(BATCHES), batch_size=BATCH_SIZE, patch_px=PATCH_PX):
+            drawn = batch
+        return drawn
 
     return Work(draw, BATCHES * BATCH_SIZE, bytes=BATCHES * sum(tensor.nbytes for tensor in draw()))
 

@@ -246,10 +246,11 @@ def _train_epoch(session: _Session, progress: Progress) -> tuple[dict[str, float
     totals: Counter[str] = Counter()
     good, in_a_row = 0, progress.skipped_in_a_row
     learner.module.train()
-    for step in range(epoch * session.steps_per_epoch, (epoch + 1) * session.steps_per_epoch):
-        batch = session.training.training_batch(
-            run.train.data_order_seed, step, batch_size=run.train.batch_size, patch_px=run.model.patch_px
-        )
+    steps = range(epoch * session.steps_per_epoch, (epoch + 1) * session.steps_per_epoch)
+    batches = session.training.training_batches(
+        run.train.data_order_seed, steps, batch_size=run.train.batch_size, patch_px=run.model.patch_px
+    )
+    for step, batch in zip(steps, batches, strict=True):
         draw_from(learner.device, run.train.seed, _TRAINING, step)
         metrics = take_step(learner, batch, run, epoch=epoch, noise_model=session.noise_model)
         if metrics is None:

@@ -105,9 +105,13 @@ class Levels:
         frames, channels, height, width = self.native.shape
 
         def fill(into: Tensor) -> None:
-            for frame, target in zip(finer, into, strict=True):  # only one frame at a time is held beside them
-                images = frame if level > 1 else self._superimposed(frame)
-                target.copy_(pyramid.build_pyramid(images[None], 1)[1][0])
+            for frame, target in zip(finer, into, strict=True):
+
+                def rows(first: int, last: int, frame: Tensor = frame) -> Tensor:
+                    found = frame[:, first:last]
+                    return found if level > 1 else self._superimposed(found)
+
+                pyramid.halve_into(target, rows, *frame.shape[-2:])
 
         shape = (frames, channels if self._per_channel else 1, height >> level, width >> level)
         made, is_shared = self._array(shape, torch.float32, {"level": level}, fill)

@@ -1,11 +1,10 @@
 """Batches of patches, gathered for the whole batch at once on the device that holds the frames.
 
 Level 0 is kept as read, in integers where the file has integers; everything else is worked out
-from it after the gather. A training batch is a pure function of seed and step: a resumed training
-goes on with the batch it would have seen, and trials that share a seed see the same patches.
+from it after the gather. A training batch is a pure function of seed and step (`usplit_core.data.draws`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,11 +14,16 @@ from torch import Tensor
 
 from usplit_core.config import DataConfig, RunConfig
 from usplit_core.data import mixing, pyramid
+from usplit_core.data.draws import draw_patches
 from usplit_core.data.levels import Levels, mix
 from usplit_core.data.mixing import Statistics
 from usplit_core.data.pyramid import Border, Cutter
 from usplit_core.data.shared_arrays import ArrayCache
 from usplit_core.errors import DataError
+
+#: Pixels of patches that are gathered at once, at least one batch: enough for the time of the gather to be that of its
+#: pixels and not of its calls, and few enough to stay in the cache of a processor.
+GATHERED_PX = 2**17
 
 
 class Batch(NamedTuple):
@@ -114,7 +118,13 @@ class PatchSource:
         return frames, channels, height, width
 
     def training_batch(self, seed: int, step: int, *, batch_size: int, patch_px: int) -> Batch:
-        """Return the random patches of one step: frames and all positions in them are equally likely.
+        """Return the random patches of one step; see `training_batches`."""
+        return next(self.training_batches(seed, [step], batch_size=batch_size, patch_px=patch_px))
+
+    def training_batches(self, seed: int, steps: Sequence[int], *, batch_size: int, patch_px: int) -> Iterator[Batch]:
+        """Yield the random patches of each step: frames and all positions in them are equally likely.
+
+        Small batches are gathered several at once, which changes nothing but the time.
 
         Raises
         ------
@@ -123,16 +133,17 @@ class PatchSource:
         """
         frames, _, height, width = self.shape
         _check_patch(height, width, patch_px)
-        # A counter-based generator: its key makes each pair of seed and step a stream of its own.
-        generator = np.random.Generator(np.random.Philox(key=np.array([seed, step], np.uint64)))
-        frame = generator.integers(frames, size=batch_size)
-        top = generator.integers(height - patch_px + 1, size=batch_size)
-        left = generator.integers(width - patch_px + 1, size=batch_size)
-        batch = self._batch(_Place(frame, top, left), patch_px, self._draw_weights(generator, batch_size))
-        if self._data.augment:
-            turn = torch.from_numpy(generator.integers(8, size=batch_size)).to(self._device)
-            return Batch(_turn(batch.input, turn), _turn(batch.target, turn))
-        return batch
+        limits = (frames, height - patch_px + 1, width - patch_px + 1)
+        at_once = max(1, GATHERED_PX // (batch_size * patch_px**2))
+        for first in range(0, len(steps), at_once):
+            draw = draw_patches(
+                seed, steps[first : first + at_once], batch_size=batch_size, limits=limits, data=self._data
+            )
+            batch = self._batch(_Place(draw.frame, draw.top, draw.left), patch_px, self._weights_of(draw.share))
+            if draw.turn is not None:
+                turn = torch.from_numpy(draw.turn).to(self._device)
+                batch = Batch(_turn(batch.input, turn), _turn(batch.target, turn))
+            yield from map(Batch, *(torch.split(images, batch_size) for images in batch))
 
     def grid_batches(self, *, patch_px: int, batch_size: int) -> Iterator[Batch]:
         """Yield the patches of a grid from the top left of each frame, without the remainder at its right and bottom.
@@ -193,12 +204,11 @@ class PatchSource:
                 level.copy_(mix(windows.index_select(0, of_level), weights))
         return images, channels
 
-    def _draw_weights(self, generator: np.random.Generator, batch_size: int) -> Tensor:
-        """Return mixing weights (B, C, 1, 1), or (1, C, 1, 1) where they are fixed."""
-        if self._data.mixing_weight_range is None:
+    def _weights_of(self, share: NDArray[Any] | None) -> Tensor:
+        """Return mixing weights (B, C, 1, 1) from the share of the first channel, or (1, C, 1, 1) if they are fixed."""
+        if share is None:
             return self._weights
-        first = generator.uniform(*self._data.mixing_weight_range, size=batch_size)
-        pair = np.stack([first, 1 - first], axis=1) * sum(self._statistics.weights)
+        pair = np.stack([share, 1 - share], axis=1) * sum(self._statistics.weights)
         return torch.from_numpy(pair)[..., None, None].to(self._weights)
 
 

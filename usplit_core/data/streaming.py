@@ -128,7 +128,7 @@ class StreamedImage:
         last_row, last_column = int(top.max()) + size_px, int(left.max()) + size_px
         rows = self._fold(first_row, last_row, height) - held.first
         columns = self._fold(first_column, last_column, width)
-        seen = held.rows.index_select(1, rows).index_select(2, columns)  # (1, Y, X)
+        seen = pyramid.take(pyramid.take(held.rows, rows, -2), columns, -1)  # (1, Y, X)
         if self._border == "constant":
             seen[:, _beyond(first_row, last_row, height)] = 0
             seen[:, :, _beyond(first_column, last_column, width)] = 0

@@ -70,13 +70,13 @@ def test_shared_levels_are_those_of_one_process_to_the_last_digit(arrays: ArrayC
 
 def test_a_level_is_made_once_for_trainings_of_any_depth(arrays: ArrayCache, monkeypatch: pytest.MonkeyPatch) -> None:
     data, pixels, halved = config(), frames("uint16"), []
-    halve = pyramid.build_pyramid
+    halve = pyramid.halve_into
 
-    def count(images: torch.Tensor, lc_depth: int) -> tuple[torch.Tensor, ...]:
-        halved.append(images.shape)
-        return halve(images, lc_depth)
+    def count(target: torch.Tensor, *source: Any) -> None:
+        halved.append(target.shape)
+        halve(target, *source)
 
-    monkeypatch.setattr(pyramid, "build_pyramid", count)
+    monkeypatch.setattr(pyramid, "halve_into", count)
     counts = []
     for lc_depth in (1, 3, 2, 3):
         seen(split(pixels, data, arrays), data, lc_depth)

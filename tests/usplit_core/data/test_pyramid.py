@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from skimage.transform import resize
 
+from usplit_core.data import pyramid
 from usplit_core.data.pyramid import build_pyramid, gather
 from usplit_core.errors import DataError
 
@@ -35,6 +36,15 @@ def test_level_l_is_the_frame_halved_l_times() -> None:
     assert [tuple(level.shape) for level in levels] == [(2, 3, 40, 27), (2, 3, 20, 13), (2, 3, 10, 6), (2, 3, 5, 3)]
     for level, halved in pairwise(levels):
         torch.testing.assert_close(build_pyramid(level, 1)[1], halved)
+
+
+@pytest.mark.parametrize("rows_at_once", [1, 3, 8])
+def test_halving_some_rows_at_a_time_is_halving_all_at_once(rows_at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = random_images((2, 3, 41, 28)).to(torch.float32)
+    whole = build_pyramid(images, 2)
+    monkeypatch.setattr(pyramid, "HALVED_PX", rows_at_once * 2 * 28)
+    for level, expected in zip(build_pyramid(images, 2), whole, strict=True):
+        assert torch.equal(level, expected)
 
 
 def test_halving_keeps_a_constant_image() -> None:

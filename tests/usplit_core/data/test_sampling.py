@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from usplit_core.config import DataConfig
-from usplit_core.data import mixing
+from usplit_core.data import mixing, sampling
 from usplit_core.data.mixing import Statistics, fit_statistics
 from usplit_core.data.pyramid import build_pyramid
 from usplit_core.data.sampling import PatchSource, steps_of_epoch
@@ -101,6 +101,24 @@ def test_a_batch_follows_from_seed_and_step(seed: int, step: int) -> None:
     ):
         assert torch.equal(one, other)
     assert not torch.equal(first.training_batch(seed, step + 1, batch_size=4, patch_px=8).target, one)
+
+
+@pytest.mark.parametrize("augment", [True, False])
+@pytest.mark.parametrize("weight_range", [None, (0.2, 0.8)])
+@pytest.mark.parametrize("at_once", [1, 3, 100])
+def test_batches_gathered_together_are_those_gathered_alone(
+    frames: NDArray[Any],
+    monkeypatch: pytest.MonkeyPatch,
+    at_once: int,
+    weight_range: tuple[float, float] | None,
+    augment: bool,
+) -> None:
+    monkeypatch.setattr(sampling, "GATHERED_PX", at_once * 4 * 15**2)
+    patches = source(frames, config(augment=augment, mixing_weight_range=weight_range))
+    sizes = {"batch_size": 4, "patch_px": 15}
+    together = list(patches.training_batches(6, range(10, 17), **sizes))
+    alone = [patches.training_batch(6, step, **sizes) for step in range(10, 17)]
+    torch.testing.assert_close(list(map(list, together)), list(map(list, alone)), rtol=0, atol=0)
 
 
 def test_all_positions_are_drawn_the_last_ones_too() -> None:
