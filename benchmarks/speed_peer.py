@@ -110,7 +110,8 @@ def batches(case: Case) -> Work:
 
     def draw() -> None:
         for batch in range(BATCHES):
-            items = [loader[batch * BATCH_SIZE + index] for index in range(BATCH_SIZE)]
+            first = batch * BATCH_SIZE
+            items = [loader[(first + index) % len(loader)] for index in range(BATCH_SIZE)]
             for arrays in torch.utils.data.default_collate(items):
                 arrays.to(case.device)
 

@@ -20,7 +20,7 @@ VARIANTS = {"vanilla": (0, 4), "regular": (4, 4), "deep": (4, 8)}
 BATCH_SIZE, PATCH_PX = 8, 64
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 #: The frames that batches are drawn from, and how many batches a repetition draws.
-FRAMES, FRAME_PX, BATCHES = 10, 512, 50
+FRAMES, FRAME_PX, BATCHES = 10, 512, 400
 #: A row of 16 tiles, of which 64 px are seen and 32 px are kept, stands for the 64 rows of 64 of a frame of 2048 px.
 TILES, TILED_SHAPE, PADDING_PX = 16, (32, 512), 16
 

@@ -65,7 +65,8 @@ class Levels:
 
     def intensities(self, native: Tensor) -> Tensor:
         """Return stored pixels (..., C, Y, X) as clipped intensities."""
-        return torch.minimum(native.view(self._dtype).to(torch.float32), self._clip)
+        intensities = native.view(self._dtype).to(torch.float32, copy=True)
+        return torch.minimum(intensities, self._clip, out=intensities)
 
     def padded(self, size_px: int, outside_px: int, border: Border) -> Cutter:
         """Return the padded levels; they are kept until a window needs others or reaches further out."""

@@ -176,7 +176,9 @@ class PatchSource:
         place = _Place(*(np.asarray(index, np.int64) for index in (frame, top, left)))
         outside_px = pyramid.outside(place.top, place.left, size_px, height=height, width=width)
         cutter = self._levels.padded(size_px, outside_px, self._data.border if border is None else border)
-        images, _ = self._gather(place, cutter, self._weights)
+        places = cutter.places(*place)
+        images, _ = self._primary(cutter, places, self._weights)
+        _fill_context(images, cutter, places, self._weights)
         return images.to(self._device)
 
     def target(self, frame: int) -> Tensor:
@@ -185,23 +187,24 @@ class PatchSource:
         return mixing.normalise_target(channels, self._statistics).to(self._device)
 
     def _batch(self, place: _Place, patch_px: int, weights: Tensor) -> Batch:
-        images, channels = self._gather(place, self._levels.padded(patch_px, 0, self._data.border), weights)
+        cutter = self._levels.padded(patch_px, 0, self._data.border)
+        places = cutter.places(*place)
+        images, channels = self._primary(cutter, places, weights)
+        # Before the context, which takes the place of the channels in the cache of a processor.
         targets = channels.sub_(self._target_mean).div_(self._target_std)
+        _fill_context(images, cutter, places, weights)
         return Batch(images.to(self._device), targets.to(self._device))
 
-    def _gather(self, place: _Place, cutter: Cutter, weights: Tensor) -> tuple[Tensor, Tensor]:
-        """Return normalised inputs (B, L, P, P) and clipped intensities of the structure channels (B, C, P, P)."""
-        (native, *context), (of_native, *places) = cutter.windows, cutter.places(*place).unbind()
-        channels = self._levels.intensities(native.index_select(0, of_native))
-        images = channels.new_empty(len(channels), 1 + len(context), *native.shape[-2:])  # (B, L, P, P)
-        primary, *levels = images.unbind(dim=1)
+    def _primary(self, cutter: Cutter, places: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """Return images (B, L, P, P), of which only the primary patch is there, normalised, and clipped intensities.
+
+        The intensities are those of the structure channels (B, C, P, P).
+        """
+        native = cutter.windows[0]
+        channels = self._levels.intensities(native.index_select(0, places[0]))
+        images = channels.new_empty(len(channels), len(places), *native.shape[-2:])
         mixed = mix(channels, weights).sub_(self._statistics.input_mean)
-        torch.div(mixed, self._statistics.input_std, out=primary)
-        for level, windows, of_level in zip(levels, context, places, strict=True):
-            if windows.shape[1] == 1:
-                torch.index_select(windows.squeeze(1), 0, of_level, out=level)
-            else:
-                level.copy_(mix(windows.index_select(0, of_level), weights))
+        torch.div(mixed, self._statistics.input_std, out=images[:, 0])
         return images, channels
 
     def _weights_of(self, share: NDArray[Any] | None) -> Tensor:
@@ -210,6 +213,16 @@ class PatchSource:
             return self._weights
         pair = np.stack([share, 1 - share], axis=1) * sum(self._statistics.weights)
         return torch.from_numpy(pair)[..., None, None].to(self._weights)
+
+
+def _fill_context(images: Tensor, cutter: Cutter, places: Tensor, weights: Tensor) -> None:
+    """Write the context levels, which are kept normalised, into images (B, L, P, P)."""
+    _, *levels = images.unbind(dim=1)
+    for level, windows, of_level in zip(levels, cutter.windows[1:], places[1:], strict=True):
+        if windows.shape[1] == 1:
+            torch.index_select(windows.squeeze(1), 0, of_level, out=level)
+        else:
+            level.copy_(mix(windows.index_select(0, of_level), weights))
 
 
 def steps_of_epoch(shape: tuple[int, ...], run: RunConfig) -> int:
