@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.records import Evaluation, Settings, StudyRecord, Trial
-from analysis.selection import TASK, levels, matches, position, sort_key
+from analysis.selection import TASK, levels, matches, sort_key
 from usplit_core.config import EVALUATION_SECTIONS
 from usplit_core.settings import Setting
 from usplit_core.vocabulary import metric as metric_of
@@ -174,13 +174,17 @@ def _groups(
 ) -> tuple[Group, ...]:
     """See `group`; several figures and tables ask for the same groups."""
     collected: dict[tuple[Setting, ...], _Seeds] = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
+    wanted = dict(where)
     for row in observations(record, metric):
-        if matches(row.settings, dict(where)):
+        if matches(row.settings, wanted):
             key, block = (tuple(row.settings.get(name) for name in names) for names in (factors, within))
             collected[key][row.seed][block].append(row.value)
     blocks = {block for seeds in collected.values() for values in seeds.values() for block in values}
-    order = [levels(record, name) for name in factors]
-    keys = sorted(collected, key=lambda key: [position(value, known) for value, known in zip(key, order, strict=True)])
+    order = [{level: place for place, level in enumerate(levels(record, name))} for name in factors]
+    # What is no level comes last.
+    keys = sorted(
+        collected, key=lambda key: [places.get(at, len(places)) for at, places in zip(key, order, strict=True)]
+    )
     found = (_group(dict(zip(factors, key, strict=True)), collected[key], len(blocks)) for key in keys)
     return tuple(item for item in found if item is not None)
 
@@ -245,8 +249,13 @@ def _group(settings: Settings, by_seed: _Seeds, blocks: int) -> Group | None:
     seeds = tuple(sorted((seed for seed in by_seed if len(by_seed[seed]) == blocks), key=sort_key))
     if not seeds:
         return None
-    values = tuple(float(np.mean([np.mean(block) for block in by_seed[seed].values()])) for seed in seeds)
+    values = tuple(_mean([_mean(block) for block in by_seed[seed].values()]) for seed in seeds)
     return Group(settings, seeds, values, summarise(values))
+
+
+def _mean(values: Sequence[float]) -> float:
+    # Most have one value, and numpy takes a hundred times as long to say so.
+    return values[0] if len(values) == 1 else float(np.mean(values))
 
 
 def _by_seed(record: StudyRecord, metric: str, where: Settings) -> dict[Hashable, float]:

@@ -53,7 +53,7 @@ _RC: Any = {  # matplotlib types every key by its own name
     "legend.handlelength": 1.6,
     "lines.linewidth": 1.2,
     "lines.markersize": 4,
-    "figure.dpi": 100,
+    "figure.dpi": 300,
     "savefig.dpi": 300,
     "pdf.fonttype": 42,  # embedded TrueType: text stays text in an editor
     "svg.fonttype": "none",
@@ -76,8 +76,11 @@ def draw_and_save(draw: Callable[[Figure], None], *, width_mm: float, height_mm:
         draw(figure)
         stem.parent.mkdir(parents=True, exist_ok=True)
         files = Files(stem.with_suffix(".png"), stem.with_suffix(".pdf"))
+        figure.draw_without_rendering()
+        # The places that have just been found, at the resolution of the PNG. With an engine, or "none", matplotlib would
+        # draw once more before each file.
+        figure.set_layout_engine(None)
         _save(figure, files.png, {"Software": None})
-        figure.set_layout_engine("none")  # the places that have just been found
         _save(figure, files.pdf, {"Creator": None, "Producer": None, "CreationDate": None})
     return files
 
