@@ -77,8 +77,8 @@ def draw_and_save(draw: Callable[[Figure], None], *, width_mm: float, height_mm:
         stem.parent.mkdir(parents=True, exist_ok=True)
         files = Files(stem.with_suffix(".png"), stem.with_suffix(".pdf"))
         figure.draw_without_rendering()
-        # The places that have just been found, at the resolution of the PNG. With an engine, or "none", matplotlib would
-        # draw once more before each file.
+        # The places that have just been found, at the resolution of the PNG. With an engine, or with "none", matplotlib
+        # would draw once more before each file.
         figure.set_layout_engine(None)
         _save(figure, files.png, {"Software": None})
         _save(figure, files.pdf, {"Creator": None, "Producer": None, "CreationDate": None})

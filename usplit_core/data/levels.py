@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from usplit_core.data import pyramid
+from usplit_core.data import halving, pyramid
 from usplit_core.data.mixing import Statistics
 from usplit_core.data.native import keep_native, wrap
 from usplit_core.data.pyramid import Border, Cutter
@@ -112,7 +112,7 @@ class Levels:
                     found = frame[:, first:last]
                     return found if level > 1 else self._superimposed(found)
 
-                pyramid.halve_into(target, rows, *frame.shape[-2:])
+                halving.halve_into(target, rows, *frame.shape[-2:])
 
         shape = (frames, channels if self._per_channel else 1, height >> level, width >> level)
         made, is_shared = self._array(shape, torch.float32, {"level": level}, fill)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from usplit_core.data import mixing, pyramid
+from usplit_core.data.halving import halve_rows, take, taps
 from usplit_core.data.mixing import Statistics
 from usplit_core.data.pyramid import Border
 
@@ -96,7 +97,7 @@ class StreamedImage:
         for level in reversed(range(len(wanted))):
             first, end = wanted[level]
             if level + 1 < len(wanted) and missing[level + 1][0] < missing[level + 1][1]:
-                needed = pyramid.taps(self._sizes[level][0], *missing[level + 1])
+                needed = taps(self._sizes[level][0], *missing[level + 1])
                 first, end = min(first, needed[0]), max(end, needed[1])
             held = self._held[level]
             if not held.first <= first <= held.end:
@@ -113,7 +114,7 @@ class StreamedImage:
         if level:
             before = self._held[level - 1]
             height = self._sizes[level - 1][0]
-            return pyramid.halve_rows(before.rows, before.first, height, top=top, bottom=bottom)
+            return halve_rows(before.rows, before.first, height, top=top, bottom=bottom)
         rows = self._read(top, bottom)
         if self._background is not None:
             rows = mixing.subtract_background(rows, self._background)
@@ -128,7 +129,7 @@ class StreamedImage:
         last_row, last_column = int(top.max()) + size_px, int(left.max()) + size_px
         rows = self._fold(first_row, last_row, height) - held.first
         columns = self._fold(first_column, last_column, width)
-        seen = pyramid.take(pyramid.take(held.rows, rows, -2), columns, -1)  # (1, Y, X)
+        seen = take(take(held.rows, rows, -2), columns, -1)  # (1, Y, X)
         if self._border == "constant":
             seen[:, _beyond(first_row, last_row, height)] = 0
             seen[:, :, _beyond(first_column, last_column, width)] = 0

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from usplit_core.config import DataConfig
-from usplit_core.data import pyramid, shared_arrays
+from usplit_core.data import halving, shared_arrays
 from usplit_core.data.levels import Levels
 from usplit_core.data.mixing import fit_statistics
 from usplit_core.data.sampling import PatchSource
@@ -70,13 +70,13 @@ def test_shared_levels_are_those_of_one_process_to_the_last_digit(arrays: ArrayC
 
 def test_a_level_is_made_once_for_trainings_of_any_depth(arrays: ArrayCache, monkeypatch: pytest.MonkeyPatch) -> None:
     data, pixels, halved = config(), frames("uint16"), []
-    halve = pyramid.halve_into
+    halve = halving.halve_into
 
     def count(target: torch.Tensor, *source: Any) -> None:
         halved.append(target.shape)
         halve(target, *source)
 
-    monkeypatch.setattr(pyramid, "halve_into", count)
+    monkeypatch.setattr(halving, "halve_into", count)
     counts = []
     for lc_depth in (1, 3, 2, 3):
         seen(split(pixels, data, arrays), data, lc_depth)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from skimage.transform import resize
 
-from usplit_core.data import pyramid
+from usplit_core.data import halving
 from usplit_core.data.pyramid import build_pyramid, gather
 from usplit_core.errors import DataError
 
@@ -42,7 +42,7 @@ def test_level_l_is_the_frame_halved_l_times() -> None:
 def test_halving_some_rows_at_a_time_is_halving_all_at_once(rows_at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
     images = random_images((2, 3, 41, 28)).to(torch.float32)
     whole = build_pyramid(images, 2)
-    monkeypatch.setattr(pyramid, "HALVED_PX", rows_at_once * 2 * 28)
+    monkeypatch.setattr(halving, "HALVED_PX", rows_at_once * 2 * 28)
     for level, expected in zip(build_pyramid(images, 2), whole, strict=True):
         assert torch.equal(level, expected)
 
