@@ -1,4 +1,7 @@
-"""What the machine can do at most: convolutions and copies, in the best of the ways that torch has."""
+"""What the machine can do at most: convolutions and copies, in the best of the ways that torch has.
+
+One convolution of the networks is too small for a large GPU; there the limit is a matrix product that fills it.
+"""
 
 import time
 from collections.abc import Callable
@@ -8,11 +11,14 @@ import torch
 from torch.nn import functional
 
 from benchmarks.speed_subject import BATCH_SIZE, DTYPES, PATCH_PX, wait_for
+from usplit_core.precision import full_float32
 
 #: Repetitions, of which the fastest counts: a limit is what nothing disturbed.
 REPEATS = 12
 FILTERS = 64
 COPIED_BYTES = 2**28
+#: Side of the matrices that are multiplied on a GPU.
+MATRIX_SIDE = 8192
 
 
 class Limits(NamedTuple):
@@ -33,7 +39,20 @@ def measure_limits(threads: int, device: str = "cpu") -> Limits:
     memory = torch.zeros(COPIED_BYTES, dtype=torch.uint8, device=device)
     target = torch.zeros_like(memory)
     copied = COPIED_BYTES / _fastest(lambda: target.copy_(memory), device)
-    return Limits({name: _convolution_rate(dtype, device) for name, dtype in DTYPES.items()}, copied)
+    with full_float32(torch.device(device)):
+        return Limits({name: _rate(dtype, device) for name, dtype in DTYPES.items()}, copied)
+
+
+def _rate(dtype: torch.dtype, device: str) -> float:
+    """Return operations a second of a convolution, or of a matrix product on a device where that is faster."""
+    convolution = _convolution_rate(dtype, device)
+    return convolution if device == "cpu" else max(convolution, _product_rate(dtype, device))
+
+
+def _product_rate(dtype: torch.dtype, device: str) -> float:
+    first, second = (torch.randn(MATRIX_SIDE, MATRIX_SIDE, dtype=dtype, device=device) for _ in range(2))
+    product = torch.empty_like(first)
+    return 2 * MATRIX_SIDE**3 / _fastest(lambda: torch.mm(first, second, out=product), device)
 
 
 def _convolution_rate(dtype: torch.dtype, device: str) -> float:

@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from usplit_core.precision import full_float32
+
 #: Context inputs and levels of the variants, which both sides build with 64 filters and 128 latent channels.
 VARIANTS = {"vanilla": (0, 4), "regular": (4, 4), "deep": (4, 8)}
 BATCH_SIZE, PATCH_PX = 8, 64
@@ -55,15 +57,21 @@ def serve(prepare: Callable[[Case], Work]) -> int:
     case = Case(**json.loads(sys.argv[1]))
     torch.set_num_threads(case.threads)
     before = 0 if case.device != "cpu" else kilobytes("VmRSS") * 1024
-    work = prepare(case)
-    _answer(answers, items=work.items, flops=work.flops, bytes=work.bytes, error=work.error)
-    for _ in sys.stdin:
-        start, busy = time.perf_counter(), time.process_time()
-        work.repeat()
-        wait_for(case.device)
-        seconds, busy_seconds = time.perf_counter() - start, time.process_time() - busy
-        _answer(answers, seconds=seconds, busy_seconds=busy_seconds, peak_gb=(_peak_bytes(case.device) - before) / 1e9)
+    with full_float32(torch.device(case.device)):  # the same numbers on both sides
+        work = prepare(case)
+        _answer(answers, items=work.items, flops=work.flops, bytes=work.bytes, error=work.error)
+        for _ in sys.stdin:
+            _answer(answers, **_repeat(work, case.device, before))
     return 0
+
+
+def _repeat(work: Work, device: str, bytes_before: int) -> dict[str, float]:
+    """Return seconds and memory of one repetition."""
+    start, busy = time.perf_counter(), time.process_time()
+    work.repeat()
+    wait_for(device)
+    seconds, busy_seconds = time.perf_counter() - start, time.process_time() - busy
+    return {"seconds": seconds, "busy_seconds": busy_seconds, "peak_gb": (_peak_bytes(device) - bytes_before) / 1e9}
 
 
 def wait_for(device: str) -> None:

@@ -21,6 +21,8 @@ from torch.utils.backend_registration import _setup_privateuseone_for_python_bac
 _NAME = "emulated"
 #: How often numbers have gone to the device, and from it, where the processor waits for them.
 transfers: Counter[str] = Counter()
+#: In which precisions convolutions have been computed on the device, as torch tells cuDNN.
+convolution_precisions: set[str] = set()
 #: Operations whose tensors may lie on two devices: they bring the one to the other.
 _TRANSFERS = (torch.ops.aten._to_copy.default, torch.ops.aten.copy_.default)
 
@@ -64,6 +66,11 @@ class _Literals(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
+def convolution_precision() -> str:
+    """Return in which precision cuDNN is to compute convolutions of float32: ``ieee`` or ``tf32``."""
+    return str(torch.backends.cudnn.conv.fp32_precision)  # type: ignore[attr-defined]  # torch has no type for it
+
+
 def register() -> None:
     """Make the device known to torch, for this process; to train on it, before anything else has been trained."""
     if torch._C._get_privateuse1_backend_name() != _NAME:
@@ -90,6 +97,8 @@ def _compute(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     left = [tensor for tensor in tensors if not isinstance(tensor, _Emulated) and tensor.dim() > 0]
     if begins_there and left and func not in _TRANSFERS:
         raise RuntimeError(f"{func}: expected all tensors to be on the device, but one {tuple(left[0].shape)} is not")
+    if begins_there and "convolution" in str(func):
+        convolution_precisions.add(convolution_precision())
     ends_there = begins_there
     if kwargs.get("device") is not None:
         ends_there = torch.device(kwargs["device"]).type == _NAME

@@ -107,7 +107,7 @@ def test_both_sides_measure_the_same_network(variant: str) -> None:
 
 def test_batches_count_their_images_and_bytes() -> None:
     work = prepare(Case("batch", "regular", "float32", 1))
-    assert work.items == 400
+    assert work.items == 8 * 400
     assert work.bytes == work.items * (5 + 2) * 64**2 * 4
 
 

@@ -20,6 +20,7 @@ from usplit_core.models import Network, build, use_fast_memory_order
 from usplit_core.models.noise_model import NoiseModel
 from usplit_core.objective import Loss, compute_loss
 from usplit_core.optimiser import Adamax, Plateau
+from usplit_core.precision import full_float32
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -166,10 +167,11 @@ def take_step(
     optimiser: Any = learner.optimiser  # of torch's optimisers, the scaler wants parameter groups and a step alone
     statistics_before = [buffer.clone() for buffer in module.buffers()]
     optimiser.zero_grad()
-    with autocast(run, learner.device):
-        prediction = module(batch.input)
-    loss = compute_loss(prediction, batch.target, run, epoch=epoch, noise_model=noise_model)
-    torch.autograd.backward(scaler.scale(loss.loss))
+    with full_float32(learner.device):
+        with autocast(run, learner.device):
+            prediction = module(batch.input)
+        loss = compute_loss(prediction, batch.target, run, epoch=epoch, noise_model=noise_model)
+        torch.autograd.backward(scaler.scale(loss.loss))
     scaler.unscale_(optimiser)
     norm = nn.utils.get_total_norm([weight.grad for weight in module.parameters() if weight.grad is not None])
 

@@ -16,6 +16,7 @@ from usplit_core.learner import autocast
 from usplit_core.models import Network, Prediction
 from usplit_core.models.noise_model import NoiseModel
 from usplit_core.objective import compute_loss
+from usplit_core.precision import full_float32
 
 
 def target_ranges(source: PatchSource, run: RunConfig) -> tuple[float, ...]:
@@ -87,7 +88,7 @@ def _score(
     module: Network, image: Tensor, target: Tensor, run: RunConfig, noise_model: NoiseModel | None
 ) -> tuple[float, list[float]]:
     """Return the loss without KL divergence, and the mean squared error of each channel."""
-    with autocast(run, image.device):
+    with full_float32(image.device), autocast(run, image.device):
         prediction: Prediction = module(image, with_kl=False)
     loss = compute_loss(prediction, target, run, noise_model=noise_model)
     errors = (prediction.mean.float() - target).square().mean(dim=(0, 2, 3))  # (C,)

@@ -16,7 +16,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from tests.emulated_device import emulated_device, register, transfers
+from tests.emulated_device import (
+    convolution_precision,
+    convolution_precisions,
+    emulated_device,
+    register,
+    transfers,
+)
 from tests.usplit_core.test_noise_model_training import counting_noise
 from tests.usplit_core.trainings import Listener, tiny_fit, tiny_parts, tiny_run
 from usplit_core import training
@@ -113,6 +119,14 @@ def waits(settings: dict[str, Any]) -> dict[str, dict[str, int]]:
     return found
 
 
+def precisions() -> list[str]:
+    """Return in which precisions the convolutions of training and evaluation were computed, and what was set after."""
+    convolution_precisions.clear()
+    with emulated_device() as device:
+        trainings(device, {})
+    return [*convolution_precisions, "and then", convolution_precision()]
+
+
 def leave_behind() -> None:
     with emulated_device() as device:
         there = torch.ones(3, device=device)
@@ -159,6 +173,12 @@ def test_the_processor_seldom_waits_for_the_device(process: ProcessPoolExecutor,
     found = process.submit(waits, settings).result()
     # Where patches lie; the metrics of a step; where tiles lie, and their prediction.
     assert found == {"batches": {"to": 1}, "step": {"from": 1}, "tiles": {"to": 1, "from": 1}}
+
+
+def test_float32_is_not_rounded_on_a_gpu_and_other_networks_of_the_process_are_left_alone(
+    process: ProcessPoolExecutor,
+) -> None:
+    assert process.submit(precisions).result() == ["ieee", "and then", "tf32"]
 
 
 def test_a_tensor_that_is_left_behind_is_found(process: ProcessPoolExecutor) -> None:

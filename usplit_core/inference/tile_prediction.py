@@ -19,6 +19,7 @@ from usplit_core.errors import CheckpointError, ConfigError
 from usplit_core.inference.stitching import Rows, TileBatch, stitch_rows
 from usplit_core.inference.tiling import FloatArray, IntArray, TilePlan, batches, plan_tiles
 from usplit_core.models import InputRow, Network, use_fast_memory_order
+from usplit_core.precision import full_float32
 
 #: Normalised inputs for windows of one frame: top (T,), left (T,), side in px -> (T, L, side, side).
 Windows = Callable[[IntArray, IntArray, int], Tensor]
@@ -201,8 +202,9 @@ def _predict_tiles(
 ) -> TileBatch:
     inputs = windows(plan.top[tiles], plan.left[tiles], plan.input_px)  # (T, L, Y, X)
     rows = _rows(plan, tiles, inputs.shape[1]) if inputs.device.type == "cpu" else []
-    precision = torch.autocast(inputs.device.type, torch.bfloat16, enabled=how.half_precision)
-    with precision, _seeded(inputs.device, int(np.random.SeedSequence(entropy).generate_state(1)[0])):
+    device, seed = inputs.device, int(np.random.SeedSequence(entropy).generate_state(1)[0])
+    half_precision = torch.autocast(device.type, torch.bfloat16, enabled=how.half_precision)
+    with full_float32(device), half_precision, _seeded(device, seed):
         mean, scatter = _predict(module, inputs, rows, how.samples, plan.margin_px)
     return TileBatch(tiles, mean.cpu().numpy(), None if scatter is None else scatter.cpu().numpy(), how.samples)
 
