@@ -17,6 +17,7 @@ from benchmarks.speed_limits import Limits
 from benchmarks.speed_ours import prepare
 from benchmarks.speed_pairs import Ratio, Side, at_once, compare, measure
 from benchmarks.speed_peer import open_package
+from benchmarks.speed_profile import OTHER, kind_of, profiled, table
 from benchmarks.speed_subject import VARIANTS, Case
 from usplit_core.errors import UserError
 from usplit_core.models import build
@@ -109,6 +110,31 @@ def test_batches_count_their_images_and_bytes() -> None:
     work = prepare(Case("batch", "regular", "float32", 1))
     assert work.items == 8 * 400
     assert work.bytes == work.items * (5 + 2) * 64**2 * 4
+
+
+@pytest.mark.parametrize(
+    ("operation", "kind"),
+    [
+        ("aten::mkldnn_convolution", "convolution"),
+        ("aten::convolution_backward", "convolution, backwards"),
+        ("aten::_slow_conv2d_backward", "convolution, backwards"),
+        ("aten::elu_", "activation"),
+        ("aten::native_batch_norm_backward", "batch norm"),
+        ("aten::masked_fill_", "selecting and copying"),
+        ("aten::as_strided", "allocating and viewing"),
+        ("aten::addcmul", OTHER),
+    ],
+)
+def test_operations_are_told_by_their_names(operation: str, kind: str) -> None:
+    assert kind_of(operation) == kind
+
+
+def test_a_profile_tells_where_the_time_of_a_work_goes() -> None:
+    image, weight = torch.ones(1, 8, 64, 64), torch.ones(8, 8, 3, 3)
+    seconds = profiled(lambda: [torch.nn.functional.conv2d(image, weight) for _ in range(20)])
+    assert next(iter(seconds)) == "convolution"
+    rows = table({"convolution": 3.0, OTHER: 1.0}).splitlines()
+    assert rows[2:] == ["| convolution | 3 | 75% |", "| other arithmetic | 1 | 25% |", "| all | 4 | 100% |"]
 
 
 @pytest.mark.parametrize(("seconds_of", "gain"), [(lambda count: 1.0, 3.0), (float, 1.0)])
