@@ -74,10 +74,18 @@ def position(value: Setting, order: Iterable[Setting]) -> int:
 
 def cells(record: StudyRecord, factors: Sequence[str]) -> list[dict[str, Setting]]:
     """Return the combinations of the levels of `factors` that trials have, the first factor varying slowest."""
-    order = {name: levels(record, name) for name in factors}
     present = {tuple(trial.settings.get(name) for name in factors) for trial in record.trials}
-    ranked = sorted(present, key=lambda key: [position(value, order[factors[i]]) for i, value in enumerate(key)])
-    return [dict(zip(factors, key, strict=True)) for key in ranked]
+    return [dict(zip(factors, key, strict=True)) for key in in_order_of_levels(record, factors, present)]
+
+
+def in_order_of_levels(
+    record: StudyRecord, factors: Sequence[str], keys: Iterable[tuple[Setting, ...]]
+) -> list[tuple[Setting, ...]]:
+    """Sort combinations of settings by levels, the first factor varying slowest; what is no level comes last."""
+    places = [{level: place for place, level in enumerate(levels(record, name))} for name in factors]
+    return sorted(
+        keys, key=lambda key: [known.get(value, len(known)) for value, known in zip(key, places, strict=True)]
+    )
 
 
 def sort_key(value: Setting) -> tuple[bool, float, str]:

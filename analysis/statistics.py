@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.records import Evaluation, Settings, StudyRecord, Trial
-from analysis.selection import TASK, levels, matches, sort_key
+from analysis.selection import TASK, in_order_of_levels, matches, sort_key
 from usplit_core.config import EVALUATION_SECTIONS
 from usplit_core.settings import Setting
 from usplit_core.vocabulary import metric as metric_of
@@ -180,11 +180,7 @@ def _groups(
             key, block = (tuple(row.settings.get(name) for name in names) for names in (factors, within))
             collected[key][row.seed][block].append(row.value)
     blocks = {block for seeds in collected.values() for values in seeds.values() for block in values}
-    order = [{level: place for place, level in enumerate(levels(record, name))} for name in factors]
-    # What is no level comes last.
-    keys = sorted(
-        collected, key=lambda key: [places.get(at, len(places)) for at, places in zip(key, order, strict=True)]
-    )
+    keys = in_order_of_levels(record, factors, collected)
     found = (_group(dict(zip(factors, key, strict=True)), collected[key], len(blocks)) for key in keys)
     return tuple(item for item in found if item is not None)
 

@@ -42,12 +42,15 @@ class _Emulated(Tensor):
         return made
 
     @classmethod
-    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # type: ignore[override]  # torch has another type for it
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # type: ignore[override]  # torch declares a C function without `func`
         return _compute(func, args, kwargs or {})
 
 
-class _Factories(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has no types for it
-    """Takes the operations that no tensor of the device is part of, such as those which make the first."""
+class _Factories(TorchDispatchMode):  # type: ignore[no-untyped-call]  # its `__init_subclass__` has no types
+    """Takes the operations that no tensor of the device is part of, such as those which make the first.
+
+    No mode of functions instead, whose calls inside of other functions, such as a backward pass, would be missed.
+    """
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return _compute(func, args, kwargs or {})
@@ -68,7 +71,8 @@ class _Literals(TorchFunctionMode):
 
 def convolution_precision() -> str:
     """Return in which precision cuDNN is to compute convolutions of float32: ``ieee`` or ``tf32``."""
-    return str(torch.backends.cudnn.conv.fp32_precision)  # type: ignore[attr-defined]  # torch has no type for it
+    cudnn: Any = torch.backends.cudnn  # a module whose settings are no attributes that it declares
+    return str(cudnn.conv.fp32_precision)
 
 
 def register() -> None:
@@ -82,7 +86,7 @@ def register() -> None:
 def emulated_device() -> Iterator[torch.device]:
     """Give the device, which computes everything but in float16 and bfloat16."""
     register()
-    with _Factories(), _Literals():  # type: ignore[no-untyped-call]  # torch has no types for it
+    with _Factories(), _Literals():  # type: ignore[no-untyped-call]  # torch's `__init__` has no types
         yield _device()
 
 

@@ -18,10 +18,10 @@ def full_float32(device: torch.device) -> Iterator[None]:
     if device.type == "cpu":
         yield
         return
-    convolutions: Any = torch.backends.cudnn.conv  # type: ignore[attr-defined]  # torch has no type for it
-    before = convolutions.fp32_precision
-    convolutions.fp32_precision = "ieee"
+    cudnn: Any = torch.backends.cudnn  # a module whose settings are no attributes that it declares
+    before = cudnn.conv.fp32_precision
+    cudnn.conv.fp32_precision = "ieee"
     try:
         yield
     finally:
-        convolutions.fp32_precision = before
+        cudnn.conv.fp32_precision = before

@@ -105,7 +105,7 @@ def waits(settings: dict[str, Any]) -> dict[str, dict[str, int]]:
         learner = build_learner(run, device)
         tiles = PatchSource.from_images(parts.test[:, 0], statistics, run.data, lc_depth=1, device=device)
         sizes = {"batch_size": 2, "patch_px": 16}
-        batch = source.training_batch(0, 0, **sizes)
+        batch = next(source.training_batches(0, [0], **sizes))
         works: dict[str, Callable[[], object]] = {
             "batches": lambda: list(source.training_batches(0, range(4), **sizes)),
             "step": lambda: take_step(learner, batch, run, epoch=0),

@@ -5,6 +5,7 @@ lies beyond the border. In the memory of a machine they are shared by the proces
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -107,11 +108,7 @@ class Levels:
 
         def fill(into: Tensor) -> None:
             for frame, target in zip(finer, into, strict=True):
-
-                def rows(first: int, last: int, frame: Tensor = frame) -> Tensor:
-                    found = frame[:, first:last]
-                    return found if level > 1 else self._superimposed(found)
-
+                rows = partial(self._rows, frame, level)
                 halving.halve_into(target, rows, *frame.shape[-2:])
 
         shape = (frames, channels if self._per_channel else 1, height >> level, width >> level)
@@ -119,6 +116,11 @@ class Levels:
         if not is_shared:
             self._context[level] = made
         return made
+
+    def _rows(self, finer: Tensor, level: int, first: int, last: int) -> Tensor:
+        """Return what rows of a level are made of: those of the level before, (1 or C, rows, X), in intensities."""
+        rows = finer[:, first:last]
+        return rows if level > 1 else self._superimposed(rows)
 
     def _superimposed(self, frame: Tensor) -> Tensor:
         """Return what the context of a stored frame is made of: one image, or its channels, (1 or C, Y, X)."""

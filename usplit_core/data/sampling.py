@@ -117,10 +117,6 @@ class PatchSource:
         frames, channels, height, width = self._levels.native.shape
         return frames, channels, height, width
 
-    def training_batch(self, seed: int, step: int, *, batch_size: int, patch_px: int) -> Batch:
-        """Return the random patches of one step; see `training_batches`."""
-        return next(self.training_batches(seed, [step], batch_size=batch_size, patch_px=patch_px))
-
     def training_batches(self, seed: int, steps: Sequence[int], *, batch_size: int, patch_px: int) -> Iterator[Batch]:
         """Yield the random patches of each step: frames and all positions in them are equally likely.
 

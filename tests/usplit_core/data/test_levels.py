@@ -8,6 +8,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from tests.usplit_core.data.patches import batch_of
 from usplit_core.config import DataConfig
 from usplit_core.data import halving, shared_arrays
 from usplit_core.data.levels import Levels
@@ -52,7 +53,7 @@ def seen(parts: Parts, data: DataConfig, lc_depth: int = 2) -> list[torch.Tensor
         source = PatchSource.from_frames(
             getattr(parts, name), statistics, data, lc_depth=lc_depth, arrays=parts.arrays_of(name)
         )
-        found += source.training_batch(1, 2, batch_size=5, patch_px=8)
+        found += batch_of(source, 1, 2, batch_size=5, patch_px=8)
         found += [source.windows([0, 1], [-9, 3], [40, 0], 16), source.windows([0], [60], [4], 8), source.target(1)]
     return found
 
@@ -121,7 +122,7 @@ def test_patches_of_images_that_memory_need_not_hold_are_brought_to_the_device(a
     data, pixels = config(augment=True), frames("uint16")
     statistics, mapped = fit_statistics(pixels, data), arrays._replace(must_map=True)
     source = PatchSource.from_frames(pixels, statistics, data, lc_depth=1, device="meta", arrays=mapped)
-    batch = source.training_batch(0, 0, batch_size=2, patch_px=8)
+    batch = batch_of(source, 0, 0, batch_size=2, patch_px=8)
     found = [
         *batch,
         source.windows([0], [-4], [0], 8),

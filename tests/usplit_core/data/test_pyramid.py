@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from skimage.transform import resize
 
+from tests.usplit_core.data.patches import build_pyramid, gather
 from usplit_core.data import halving
-from usplit_core.data.pyramid import build_pyramid, gather
+from usplit_core.data.pyramid import check_depth
 from usplit_core.errors import DataError
 
 
@@ -54,7 +55,7 @@ def test_halving_keeps_a_constant_image() -> None:
 
 def test_frames_that_vanish_are_refused() -> None:
     with pytest.raises(DataError, match=r"lower model\.lc_depth to at most 3"):
-        build_pyramid(random_images((1, 1, 8, 100)), 4)
+        check_depth(8, 100, 4)
 
 
 def padded_window(level: NDArray[Any], top: int, left: int, size: int, border: str) -> NDArray[Any]:

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from tests.usplit_core.data.patches import batch_of, build_pyramid
 from usplit_core.config import DataConfig
 from usplit_core.data import mixing, sampling
 from usplit_core.data.mixing import Statistics, fit_statistics
-from usplit_core.data.pyramid import build_pyramid
 from usplit_core.data.sampling import PatchSource, steps_of_epoch
 from usplit_core.data.splits import split
 from usplit_core.errors import DataError
@@ -65,8 +65,8 @@ def test_superimposed_images_give_the_inputs_of_their_channels(
     place = [0, 1, 2], [-9, 20, 39], [30, -17, 47]
     torch.testing.assert_close(pair.windows(*place, 16), single.windows(*place, 16), rtol=1e-4, atol=1e-5)
     if weight_range:
-        drawn = pair.training_batch(3, 4, batch_size=5, patch_px=16)
-        fixed = source(frames, config(border=border), lc_depth=3).training_batch(3, 4, batch_size=5, patch_px=16)
+        drawn = batch_of(pair, 3, 4, batch_size=5, patch_px=16)
+        fixed = batch_of(source(frames, config(border=border), lc_depth=3), 3, 4, batch_size=5, patch_px=16)
         torch.testing.assert_close(drawn.input, fixed.input, rtol=1e-4, atol=1e-5)
 
 
@@ -93,14 +93,14 @@ def test_a_batch_follows_from_seed_and_step(seed: int, step: int) -> None:
     pixels = np.random.default_rng(0).integers(0, 255, (3, 2, 20, 24), np.uint8)
     data = config(augment=True, mixing_weight_range=(0.2, 0.8))
     first, second = source(pixels, data), source(pixels, data)
-    second.training_batch(seed, step + 1, batch_size=4, patch_px=8)
+    batch_of(second, seed, step + 1, batch_size=4, patch_px=8)
     for one, other in zip(
-        first.training_batch(seed, step, batch_size=4, patch_px=8),
-        second.training_batch(seed, step, batch_size=4, patch_px=8),
+        batch_of(first, seed, step, batch_size=4, patch_px=8),
+        batch_of(second, seed, step, batch_size=4, patch_px=8),
         strict=True,
     ):
         assert torch.equal(one, other)
-    assert not torch.equal(first.training_batch(seed, step + 1, batch_size=4, patch_px=8).target, one)
+    assert not torch.equal(batch_of(first, seed, step + 1, batch_size=4, patch_px=8).target, one)
 
 
 @pytest.mark.parametrize("augment", [True, False])
@@ -117,7 +117,7 @@ def test_batches_gathered_together_are_those_gathered_alone(
     patches = source(frames, config(augment=augment, mixing_weight_range=weight_range))
     sizes = {"batch_size": 4, "patch_px": 15}
     together = list(patches.training_batches(6, range(10, 17), **sizes))
-    alone = [patches.training_batch(6, step, **sizes) for step in range(10, 17)]
+    alone = [batch_of(patches, 6, step, **sizes) for step in range(10, 17)]
     torch.testing.assert_close(list(map(list, together)), list(map(list, alone)), rtol=0, atol=0)
 
 
@@ -125,7 +125,7 @@ def test_all_positions_are_drawn_the_last_ones_too() -> None:
     pixels = np.arange(2 * 2 * 6 * 7, dtype=np.uint16).reshape(2, 2, 6, 7)
     data = config()
     raw = PatchSource.from_frames(pixels, plain(data), data, lc_depth=0)
-    corners = raw.training_batch(0, 0, batch_size=4000, patch_px=4).target[:, 0, 0, 0]
+    corners = batch_of(raw, 0, 0, batch_size=4000, patch_px=4).target[:, 0, 0, 0]
     values, counts = np.unique(corners.numpy(), return_counts=True)
     assert values.tolist() == pixels[:, 0, :3, :4].ravel().tolist()
     assert counts.min() > 110  # of 167 expected
@@ -135,7 +135,7 @@ def test_augmentation_turns_levels_and_target_together() -> None:
     pixels = np.random.default_rng(0).random((1, 2, 8, 8), np.float32)
     data = config(augment=True, mixing_weights=(1, 0))
     raw = PatchSource.from_frames(pixels, plain(data), data, lc_depth=1)
-    batch = raw.training_batch(0, 0, batch_size=200, patch_px=8)
+    batch = batch_of(raw, 0, 0, batch_size=200, patch_px=8)
     straight = raw.windows([0], [0], [0], 8)[0]
     torch.testing.assert_close(batch.input[:, 0], batch.target[:, 0])
     seen = set()
@@ -155,9 +155,7 @@ def test_drawn_mixing_weights_stay_in_their_range() -> None:
     pixels = np.zeros((1, 2, 8, 8), np.float32)
     pixels[:, 0] = 1
     data = config(mixing_weight_range=(0.2, 0.3))
-    batch = PatchSource.from_frames(pixels, plain(data), data, lc_depth=1).training_batch(
-        0, 0, batch_size=50, patch_px=8
-    )
+    batch = batch_of(PatchSource.from_frames(pixels, plain(data), data, lc_depth=1), 0, 0, batch_size=50, patch_px=8)
     weights = batch.input[:, 0, 0, 0]
     assert 0.2 <= weights.min() < 0.22
     assert 0.28 < weights.max() <= 0.3
@@ -197,33 +195,33 @@ def test_every_pixel_type_is_kept_without_loss(dtype: Any) -> None:
 def test_drawing_batches_leaves_frames_and_earlier_batches_as_they_were(frames: NDArray[Any], dtype: Any) -> None:
     pixels = frames.astype(dtype)
     patches = source(pixels, config())
-    first = patches.training_batch(0, 0, batch_size=4, patch_px=16)
+    first = batch_of(patches, 0, 0, batch_size=4, patch_px=16)
     kept = [tensor.clone() for tensor in first]
-    patches.training_batch(0, 1, batch_size=4, patch_px=16)
+    batch_of(patches, 0, 1, batch_size=4, patch_px=16)
     np.testing.assert_array_equal(pixels, frames)
     torch.testing.assert_close(list(first), kept, rtol=0, atol=0)
-    torch.testing.assert_close(list(patches.training_batch(0, 0, batch_size=4, patch_px=16)), kept, rtol=0, atol=0)
+    torch.testing.assert_close(list(batch_of(patches, 0, 0, batch_size=4, patch_px=16)), kept, rtol=0, atol=0)
 
 
 def test_shared_frames_that_are_read_only_are_used_in_place() -> None:
     pixels = np.random.default_rng(0).integers(0, 9, (2, 2, 16, 16), np.uint16)
     pixels.flags.writeable = False
     shared = source(pixels, config(), lc_depth=1)
-    shared.training_batch(0, 0, batch_size=2, patch_px=8)
+    batch_of(shared, 0, 0, batch_size=2, patch_px=8)
     assert shared._levels.native.data_ptr() == pixels.ctypes.data
 
 
 def test_windows_of_several_sizes_can_be_mixed_with_batches(frames: NDArray[Any]) -> None:
     mixed = source(frames, config())
-    before = mixed.training_batch(0, 0, batch_size=2, patch_px=16).input
+    before = batch_of(mixed, 0, 0, batch_size=2, patch_px=16).input
     small, far = mixed.windows([0], [-3], [5], 8), mixed.windows([0], [-30], [5], 8)
-    torch.testing.assert_close(mixed.training_batch(0, 0, batch_size=2, patch_px=16).input, before)
+    torch.testing.assert_close(batch_of(mixed, 0, 0, batch_size=2, patch_px=16).input, before)
     torch.testing.assert_close(mixed.windows([0], [-3], [5], 8), small)
     assert not torch.equal(small, far)
 
 
 def test_frames_smaller_than_a_patch_are_refused(frames: NDArray[Any]) -> None:
     with pytest.raises(DataError, match=r"lower model\.patch_px to at most 40"):
-        source(frames, config()).training_batch(0, 0, batch_size=1, patch_px=41)
+        batch_of(source(frames, config()), 0, 0, batch_size=1, patch_px=41)
     with pytest.raises(DataError, match="at most 5"):
         source(frames, config(), lc_depth=6)

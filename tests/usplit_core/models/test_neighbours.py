@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from tests.usplit_core.models.networks import image, network
+from tests.usplit_core.models.networks import image, in_memory_order, network
 from usplit_core.models.layers import Stem
 from usplit_core.models.neighbours import InputRow, lift
 
@@ -35,7 +35,8 @@ def stem(kernel_px: int) -> Stem:
 def test_neighbours_have_the_maps_that_they_have_alone(
     kernel_px: int, kept: tuple[int, int] | None, columns: tuple[int, ...], order: torch.memory_format
 ) -> None:
-    one = stem(kernel_px).to(memory_format=order)  # type: ignore[call-overload]  # torch's stubs miss it
+    one = stem(kernel_px)
+    in_memory_order(one, order)
     inputs = windows(image(1, 1, SIZE, 160), columns)
 
     shared = lift(one, inputs, level=0, rows=[InputRow(0, len(columns), (columns,))], kept=kept)
