@@ -1,6 +1,7 @@
 """What every test can count on: quiet libraries, one thread, and real images where there are some."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 os.environ["MPLBACKEND"] = "agg"
 # One thread: sums are then made in the same order on every machine, and several test processes share the cores.
 os.environ["OMP_NUM_THREADS"] = "1"
+# As in an activated environment, in which commands are told by their name.
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

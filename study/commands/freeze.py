@@ -5,6 +5,7 @@ from pathlib import Path
 from rich.console import Console
 
 from study import environment
+from study.commands.program import program
 
 
 def freeze_command(study: str, store: Path, out: Path | None) -> None:
@@ -25,6 +26,6 @@ def freeze_command(study: str, store: Path, out: Path | None) -> None:
     trials, evaluations = len(source.record.trials), len(source.record.evaluations)
     Console().print(
         f"{path}: {trials} trials, {evaluations} evaluations, {path.stat().st_size / 1e6:.1f} MB; "
-        f"draw it with `usplit figures {path}`",
+        f"draw it with `{program()} figures {path}`",
         highlight=False, markup=False, soft_wrap=True,
     )  # fmt: skip

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from rich.console import Console
 
+from study.commands.program import program
 from study.commands.spaces import parse_pair
 from usplit_core import __version__
 from usplit_core.config import RunConfig
@@ -104,4 +105,4 @@ def _show(console: Console, network: Mapping[str, Setting], stated: Mapping[str,
         origin = "stated" if name in stated else "from the checkpoint"
         console.print(f"{name:<26}{format_setting(value):<12}{origin}", highlight=False, markup=False)
     console.print(f"\nModel  {out}", highlight=False, markup=False, soft_wrap=True)
-    console.print(f"Use    usplit predict {out} IMAGE.tif", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"Use    {program()} predict {out} IMAGE.tif", highlight=False, markup=False, soft_wrap=True)

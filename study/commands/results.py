@@ -12,6 +12,7 @@ from analysis.report import write_report
 from analysis.selection import headline
 from analysis.store import read_study
 from analysis.tables import Table, results_table, to_csv, to_latex, to_markdown, to_text
+from study.commands.program import program
 from study.errors import StoreError
 from study.store import Store, existing_store
 
@@ -38,13 +39,13 @@ def open_source(study: str, store: Path) -> Source:
     if is_frozen(study):
         path = Path(study).expanduser().resolve()
         record, overview = read_frozen(path)
-        places = {"Frozen study": str(path), "Draw it again": f"usplit figures {study}"}
+        places = {"Frozen study": str(path), "Draw it again": f"{program()} figures {study}"}
         return Source(record, overview, path.with_suffix(""), places)
     place = existing_store(store)
     places = {
         "Everything": str(place.root),
-        "Dashboard": f"usplit dashboard --store {store}",
-        "Keep it in one file": f"usplit freeze {study} --store {store}",
+        "Dashboard": f"{program()} dashboard --store {store}",
+        "Keep it in one file": f"{program()} freeze {study} --store {store}",
     }
     return Source(read_record(place, study), _overview(place, study), place.study_folder(study), places)
 

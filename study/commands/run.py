@@ -93,20 +93,21 @@ def _say_what_was_done(console: Console, outcome: StudyOutcome) -> None:
 def _show_results(console: Console, prepared: PreparedStudy, store: Store, store_option: Path) -> None:
     from study.commands.best import keep_best
     from study.commands.champion import register_best
+    from study.commands.program import program
     from study.commands.results import draw_and_report, read_record, table_text
 
     name = prepared.study.name
     record = read_record(store, name)
     best = keep_best(prepared, record, store)
-    places = {"Everything": str(store.root), "Dashboard": f"usplit dashboard --store {store_option}"}
+    places = {"Everything": str(store.root), "Dashboard": f"{program()} dashboard --store {store_option}"}
     if best is not None:
         name_of_best = register_best(record, prepared.trials, store)
         places |= {
             f"Best model ({best.label})": str(best.model),
             "Superimposed image": str(best.superimposed),
             "Split image, for ImageJ": str(best.split),
-            "Split your own image": f"usplit predict {best.model} IMAGE.tif",
-            "The same by name": f"usplit predict {name_of_best} IMAGE.tif --store {store_option}",
+            "Split your own image": f"{program()} predict {best.model} IMAGE.tif",
+            "The same by name": f"{program()} predict {name_of_best} IMAGE.tif --store {store_option}",
         }
     report, figures = draw_and_report(record, store, places)
     console.print()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from study.commands.program import program
 from study.engine.ledger_file import running_study
 from study.errors import StoreError
 from study.store import existing_store
@@ -38,4 +39,4 @@ def stop_command(study: str, store: Path) -> None:
                 )
             time.sleep(_BETWEEN_LOOKS_S)  # a lock of another process: nothing tells when it is given back
     request.unlink(missing_ok=True)
-    console.print(f"Stopped. Go on with: usplit resume {study} --store {store}", highlight=False, soft_wrap=True)
+    console.print(f"Stopped. Go on with: {program()} resume {study} --store {store}", highlight=False, soft_wrap=True)
