@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from study.engine.trial import Assignment, Message, run_trial
 from study.engine.trial_folder import AttemptSuperseded, read_evaluation, read_result
@@ -18,7 +19,7 @@ from study.sharing.workplace import workplace
 from study.store import Store
 from tests.study.engine.test_trial import EPOCHS, FRAMES
 from tests.study.sharing.shared_folders import at, go_away, left_over
-from tests.usplit_core.trainings import tiny_run
+from tests.usplit_core.trainings import tiny_run, weights
 from usplit_core.checkpointing import BEST, LAST
 from usplit_core.config import TilingConfig
 from usplit_core.training import read_history
@@ -82,7 +83,8 @@ def test_what_a_worker_computes_is_the_same_through_an_object_store(
     assert one is not None
     assert two is not None
     assert one["frames"] == two["frames"]
-    assert (folder / BEST).stat().st_size == (other / BEST).stat().st_size
+    # The files themselves differ: their records tell how long the training took.
+    torch.testing.assert_close(weights(folder / BEST), weights(other / BEST), rtol=0, atol=0)
     assert left_over(objects_of(store)) == set()
 
 
