@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -38,10 +37,8 @@ def test_help_imports_nothing_heavy() -> None:
         "heavy = {'torch', 'ray', 'mlflow', 'optuna', 'matplotlib', 'scipy'} & set(sys.modules)\n"
         "sys.exit(f'imported {heavy}' if heavy else 0)\n"
     )
-    started = time.monotonic()
     finished = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stderr
-    assert time.monotonic() - started < 30
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """A plan counts what a study would take and what is there of it, and says what will not work."""
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -238,12 +237,10 @@ def test_trials_fill_the_slots_that_get_free() -> None:
     assert wall_seconds([], 2) == 0.0
 
 
-def test_a_thousand_trials_are_planned_in_seconds(given: Given) -> None:
+def test_a_thousand_trials_of_two_networks_are_two_configurations(given: Given) -> None:
     rates = Grid(*(10 ** (-2 - index / 100) for index in range(100)))
     wanted = given(train={"model.lc_depth": Grid(0, 1), "train.learning_rate": rates}, replicates=5)
-    started = time.perf_counter()
     plan = build_plan(wanted)
-    assert time.perf_counter() - started < 10
     assert plan.totals.trials == 1000
     assert len(plan.configurations) == 2
 
