@@ -229,9 +229,9 @@ def _write(path: Path, tensors: Mapping[str, Tensor], *, kind: str, record: Mapp
 
 
 def _read(path: Path, *, kind: str, with_tensors: bool = True) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    if not path.is_file():
-        raise CheckpointError(f"{path}: there is no such file; name a {kind} file that a training wrote")
     try:
+        if not path.is_file():
+            raise CheckpointError(f"{path}: there is no such file; name a {kind} file that a training wrote")
         with safe_open(path, framework="pt") as file:
             record = _checked_record(path, file.metadata() or {}, kind)
             names = file.keys() if with_tensors else ()

@@ -42,14 +42,16 @@ def read_original(path: Path) -> OriginalCheckpoint:
     CheckpointError
         If the file is missing, damaged or foreign, or could only be read by running code from it.
     """
-    if not path.is_file():
-        raise CheckpointError(
-            f"{path}: there is no such file; name a checkpoint of the authors' implementation, *.ckpt"
-        )
     try:
+        if not path.is_file():
+            raise CheckpointError(
+                f"{path}: there is no such file; name a checkpoint of the authors' implementation, *.ckpt"
+            )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns of some foreign files before it refuses them
             content = torch.load(path, map_location="cpu", weights_only=True)
+    except CheckpointError:
+        raise
     except Exception as error:  # whatever a foreign file makes the reader stumble over, nothing of it has been run
         raise CheckpointError(_refusal(path, error)) from error
     tensors = _tensors(content.get("state_dict", content)) if isinstance(content, dict) else {}
@@ -265,4 +267,10 @@ def _checked(path: Path, values: dict[str, Any], channels: int) -> Statistics:
                 raise DataError(f"{path}: {name} = {value} must be {'numbers' if is_list else 'a number'}")
             if name.endswith("_std") and number <= 0:
                 raise DataError(f"{path}: {name} = {value} must be above 0")
+            if name == "weights" and number < 0:
+                raise DataError(f"{path}: {name} = {value} must not be below 0")
+    if not sum(values["weights"]) > 0:
+        raise DataError(f"{path}: weights = {values['weights']} must not all be 0")
+    if not 0 <= values["background_quantile"] < 1:
+        raise DataError(f"{path}: background_quantile = {values['background_quantile']} must be at least 0 and below 1")
     return statistics_from_json(values)

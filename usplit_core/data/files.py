@@ -1,9 +1,8 @@
 """One image file of any format that we read: its pixels as they are, and what it says about them."""
 
 import logging
+import math
 import sys
-import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +15,8 @@ from numpy.typing import NDArray
 
 from usplit_core.data.ome_zarr import is_zarr, open_ome_zarr
 from usplit_core.data.shared_arrays import ArrayCache, shared_array
-from usplit_core.errors import DataError
+from usplit_core.data.tiff_series import tiff_layout, tiff_series
+from usplit_core.errors import DataError, UserError
 
 TIFF_SUFFIXES = (".tif", ".tiff")
 SUFFIXES = (*TIFF_SUFFIXES, ".npy", ".npz", ".zarr")
@@ -26,12 +26,6 @@ MICROMETRES = {"um": 1.0, "µm": 1.0, "μm": 1.0, "\\u00B5m": 1.0, "micron": 1.0
 
 _BYTE_ORDERS = {"little": "<", "big": ">"}
 
-#: What damaged files make their readers raise.
-_DAMAGES = (
-    *(tifffile.TiffFileError, zipfile.BadZipFile, zlib.error),
-    *(OSError, EOFError, ValueError, KeyError, TypeError, RuntimeError),
-)
-
 
 class Stack(NamedTuple):
     """Pixels, a letter for each of their axes (``?`` = not named), and what else the file says."""
@@ -40,6 +34,7 @@ class Stack(NamedTuple):
     axes: str
     channel_names: tuple[str, ...] = ()
     pixel_size_um: tuple[float, float] | None = None  # (y, x)
+    spans_files: bool = False  # other files hold planes of it
 
 
 def read_file(path: Path, *, axes_wanted: int | None = None, arrays: ArrayCache | None = None) -> Stack:
@@ -86,9 +81,9 @@ def readable(path: Path) -> Iterator[None]:
     logger.addHandler(complaints)
     try:
         yield
-    except DataError:
+    except (UserError, MemoryError):
         raise
-    except _DAMAGES as error:
+    except Exception as error:  # readers of damaged files raise whatever they stumble over, not errors of a kind
         raise DataError(
             f"{path} cannot be read as {path.suffix.lower() or '.zarr'} ({error}): "
             "open it in an image viewer and save it as TIFF again"
@@ -112,39 +107,34 @@ class _Complaints(logging.Handler):
 
 def _read_series(path: Path, axes_wanted: int | None, arrays: ArrayCache | None) -> Stack:
     with tifffile.TiffFile(path) as file:
-        series = list(file.series)
-        first = series[0]
-        if any((one.shape, one.axes) != (first.shape, first.axes) for one in series):
-            shapes = ", ".join(" x ".join(map(str, one.shape)) for one in series)
-            raise DataError(f"{path} holds images of different shape ({shapes}): save each as its own file")
-        squeeze = axes_wanted is None or len(first.get_shape(squeeze=True)) == axes_wanted
-        axes = first.get_axes(squeeze=squeeze)
-        if len(series) > 1:
-            axes = "N" + axes
+        series = tiff_series(file, path)
+        shape, axes = tiff_layout(series, axes_wanted)
         if arrays is not None:
-            pixels = _map_series(path, file, first.get_shape(squeeze=squeeze), arrays)
+            pixels = _map_series(path, file, series, arrays)
         elif len(series) == 1:
-            pixels = first.asarray(squeeze=squeeze)
+            pixels = series[0].asarray()
         else:
-            pixels = np.stack([one.asarray(squeeze=squeeze) for one in series])
+            pixels = np.stack([one.asarray() for one in series])
         names, pixel_size = describe_tiff(file)
-    return Stack(pixels, axes, names, pixel_size)
+        spans_files = series[0].is_multifile
+    return Stack(pixels.reshape(shape), axes, names, pixel_size, spans_files)
 
 
-def _map_series(path: Path, file: tifffile.TiffFile, shape: tuple[int, ...], arrays: ArrayCache) -> NDArray[Any]:
-    """Return the images of a TIFF file, each of `shape`, mapped where they lie side by side as in memory."""
-    series = list(file.series)
-    dtype, at = np.dtype(series[0].dtype), series[0].dataoffset
+def _map_series(
+    path: Path, file: tifffile.TiffFile, series: list[tifffile.TiffPageSeries], arrays: ArrayCache
+) -> NDArray[Any]:
+    """Return the images of a TIFF file, one after the other, mapped where they lie side by side as in memory."""
+    first = series[0]
+    dtype, at = np.dtype(first.dtype), first.dataoffset
     as_in_memory = dtype.itemsize == 1 or file.byteorder == _BYTE_ORDERS[sys.byteorder]
-    if len(series) == 1 and at is not None and as_in_memory:
-        return np.memmap(path, dtype.newbyteorder("="), "r", at, shape)
+    if len(series) == 1 and at is not None and as_in_memory and not first.is_multifile:
+        return np.memmap(path, dtype.newbyteorder("="), "r", at, first.shape)
 
     def fill(into: NDArray[Any]) -> None:
         for one, target in zip(series, into, strict=True):
-            one.asarray(out=target.reshape(one.shape))
+            one.asarray(out=target)
 
-    stacked = shared_array(arrays.of(file=str(path)), (len(series), *shape), dtype.newbyteorder("="), fill)
-    return stacked if len(series) > 1 else stacked[0]
+    return shared_array(arrays.of(file=str(path)), (len(series), *first.shape), dtype.newbyteorder("="), fill)
 
 
 def describe_tiff(file: tifffile.TiffFile) -> tuple[tuple[str, ...], tuple[float, float] | None]:
@@ -157,7 +147,10 @@ def describe_tiff(file: tifffile.TiffFile) -> tuple[tuple[str, ...], tuple[float
 
 
 def _describe_ome(xml: str) -> tuple[tuple[str, ...], tuple[float, float] | None]:
-    pixels = ElementTree.fromstring(xml).find(".//{*}Pixels")
+    try:
+        pixels = ElementTree.fromstring(xml).find(".//{*}Pixels")
+    except ElementTree.ParseError:
+        pixels = None  # the images can be read all the same
     if pixels is None:
         return (), None
     names = [channel.get("Name") for channel in pixels.findall("{*}Channel")]
@@ -224,9 +217,11 @@ def _read_zarr(path: Path, arrays: ArrayCache | None) -> Stack:
 
 
 def _micrometres(size: str | float | None, unit: str) -> float | None:
+    """Return a size in µm; None where none is told, or something that is no size."""
     if size is None or unit not in MICROMETRES:
         return None
-    return float(size) * MICROMETRES[unit]
+    micrometres = float(size) * MICROMETRES[unit]
+    return micrometres if 0 < micrometres < math.inf else None
 
 
 def _pair(sizes: list[float | None]) -> tuple[float, float] | None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from usplit_core.data.axes import arrange
 from usplit_core.data.files import SUFFIXES, TIFF_SUFFIXES, read_file
-from usplit_core.data.locate import locate
+from usplit_core.data.locate import locate, reachable
 from usplit_core.data.ome_zarr import is_zarr
 from usplit_core.data.shared_arrays import ArrayCache, shared_array
 from usplit_core.errors import DataError, OutputError, nearest
@@ -139,7 +139,7 @@ def _read(name: str, axes: str | None, *, single: bool, arrays: ArrayCache | Non
         return Frames(pixels, channel_names, None)
     path = locate(name)
     files = tiff_files(path) if path.is_dir() and not is_zarr(path) else [path]
-    parts = [_read_one(file, axes, single=single, arrays=arrays) for file in files]
+    parts = [_read_one(file, axes, single=single, arrays=arrays, alone=len(files) == 1) for file in files]
     for file, part in zip(files, parts, strict=True):
         if part.pixels.shape[1:] != parts[0].pixels.shape[1:] or part.pixels.dtype != parts[0].pixels.dtype:
             raise DataError(
@@ -168,8 +168,13 @@ def _join(parts: list[NDArray[Any]], axis: int, arrays: ArrayCache | None) -> ND
     return shared_array(arrays.of(joined=axis), tuple(shape), np.result_type(*parts), fill)
 
 
-def _read_one(path: Path, axes: str | None, *, single: bool, arrays: ArrayCache | None) -> Frames:
+def _read_one(path: Path, axes: str | None, *, single: bool, arrays: ArrayCache | None, alone: bool) -> Frames:
     stack = read_file(path, axes_wanted=None if axes is None else len(axes), arrays=arrays)
+    if stack.spans_files and not alone:  # each file shows the whole image: its frames would come several times
+        raise DataError(
+            f"{path} and other files hold one image together, which each of them shows whole: name one of the files "
+            f"instead of the folder, {path}"
+        )
     pixels = arrange(stack.pixels, stack.axes, axes=axes, single=single, where=str(path), arrays=arrays)
     pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
     count = pixels.shape[1]
@@ -200,9 +205,12 @@ def tiff_files(folder: Path) -> list[Path]:
     Raises
     ------
     DataError
-        If it holds none.
+        If it holds none, or may not be read.
     """
-    files = sorted(entry for entry in folder.iterdir() if entry.suffix.lower() in TIFF_SUFFIXES)
+    with reachable(str(folder)):
+        entries = sorted(folder.iterdir())
+    # Hidden files hold no images: macOS leaves ._NAME beside each file that it writes to disks of other systems.
+    files = [entry for entry in entries if entry.suffix.lower() in TIFF_SUFFIXES and not entry.name.startswith(".")]
     if not files:
         raise DataError(
             f"the folder {folder} holds no TIFF files: name a folder of .tif files, or a file of one of the formats "
@@ -257,6 +265,8 @@ def check_pixels(pixels: NDArray[Any], where: str) -> None:
             f"{where} holds {pixels.dtype} pixels, but intensities are integers or real numbers: "
             "save the images as 8-bit, 16-bit or float32"
         )
+    if pixels.dtype.kind == "f" and pixels.itemsize > 8:
+        raise DataError(f"{where} holds {pixels.dtype} pixels, which no network computes with: save them as float32")
     if pixels.size == 0:
         raise DataError(f"{where} holds no pixels (shape {pixels.shape}): give at least one frame")
     if pixels.dtype.kind != "f":

@@ -12,6 +12,7 @@ from usplit_core.data.files import TIFF_SUFFIXES, describe_tiff, readable
 from usplit_core.data.frames import SYNTHETIC_PREFIX, read_frames, tiff_files
 from usplit_core.data.locate import locate
 from usplit_core.data.ome_zarr import is_zarr, open_ome_zarr
+from usplit_core.data.tiff_series import tiff_layout, tiff_series
 from usplit_core.errors import DataError
 
 
@@ -80,13 +81,10 @@ def _read_pixels(name: str, axes: str | None) -> Header:
 
 def _read_tiff(path: Path, axes: str | None, *, single: bool) -> Header:
     with readable(path), tifffile.TiffFile(path) as file:
-        series = list(file.series)
-        squeeze = axes is None or len(series[0].get_shape(squeeze=True)) == len(axes)
-        shape, letters = series[0].get_shape(squeeze=squeeze), series[0].get_axes(squeeze=squeeze)
+        series = tiff_series(file, path)
+        shape, letters = tiff_layout(series, None if axes is None else len(axes))
         names, _ = describe_tiff(file)
         dtype = np.dtype(series[0].dtype)
-    if len(series) > 1:
-        shape, letters = (len(series), *shape), f"N{letters}"
     return _named(_arranged(shape, dtype, letters, axes, single=single, where=str(path)), names)
 
 

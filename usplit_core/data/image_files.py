@@ -20,6 +20,7 @@ from usplit_core.data.files import TIFF_SUFFIXES, describe_tiff, readable
 from usplit_core.data.frames import check_pixels, read_image, refuse_channels
 from usplit_core.data.locate import locate
 from usplit_core.data.ome_zarr import FrameReader, is_zarr, open_ome_zarr
+from usplit_core.data.tiff_series import tiff_layout, tiff_series
 from usplit_core.errors import DataError
 
 #: Rows that are looked at together when a file is checked.
@@ -158,8 +159,8 @@ class _TiffReader:
     def _decode(self, frame: int, row: int) -> NDArray[Any]:
         """Return one row of strips or tiles of a frame."""
         page = self._series.pages[frame]
-        if page is None or page.keyframe is None:
-            raise ValueError(f"it has no page for frame {frame}")
+        assert page is not None  # see `tiff_series`
+        assert page.keyframe is not None
         decode, tables = page.keyframe.decode, page.jpegtables
         across = self._series.keyframe.chunked[1]
         numbers = range(row * across, (row + 1) * across)
@@ -179,13 +180,13 @@ class _TiffReader:
 def _open_tiff(file: tifffile.TiffFile, path: Path, axes: str | None) -> LazyImage | None:
     """Return the file for reading by rows, or None where its pages are not the frames one after the other."""
     with readable(path):
-        series = file.series
+        series = tiff_series(file, path)
         first = series[0]
-        squeeze = axes is None or len(first.get_shape(squeeze=True)) == len(axes)
-        shape, file_axes = first.get_shape(squeeze=squeeze), first.get_axes(squeeze=squeeze)
+        shape, file_axes = tiff_layout(series, None if axes is None else len(axes))
         keyframe = first.keyframe
         _, pixel_size_um = describe_tiff(file)
-        is_plain = len(series) == 1 and keyframe.samplesperpixel == 1 and len(shape) >= 2
+        in_one = len(series) == 1 and not first.is_multifile
+        is_plain = in_one and keyframe.samplesperpixel == 1 and len(shape) >= 2
     if not is_plain:
         return None
     letters = _frame_axes(shape, file_axes, axes, path)

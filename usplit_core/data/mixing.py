@@ -17,6 +17,7 @@ from usplit_core.config import DataConfig
 from usplit_core.data.quantile import quantile_of
 from usplit_core.errors import DataError
 
+Share = TypeVar("Share", float, NDArray[np.float64])
 Image = TypeVar("Image", NDArray[np.float32], Tensor)
 
 
@@ -111,11 +112,21 @@ def subtract_background(pixels: NDArray[Any], background: NDArray[Any]) -> NDArr
     return reals
 
 
-def superimposed_statistics(statistics: Statistics) -> Statistics:
-    """Return the statistics for images that are superimposed already: one channel, as bright as an input can be."""
-    pairs = zip(statistics.weights, statistics.clip, strict=True)
-    brightest = sum(weight * clip for weight, clip in pairs if weight)
+def superimposed_statistics(statistics: Statistics, data: DataConfig) -> Statistics:
+    """Return the statistics for images that are superimposed already: one channel, as bright as an input could be."""
+    weights = [statistics.weights]
+    if data.mixing_weight_range is not None:
+        weights = [drawn_weights(share, statistics) for share in data.mixing_weight_range]
+    brightest = max(
+        sum(weight * clip for weight, clip in zip(one, statistics.clip, strict=True) if weight) for one in weights
+    )
     return statistics._replace(clip=(brightest,), weights=(1.0,))
+
+
+def drawn_weights(share: Share, statistics: Statistics) -> tuple[Share, Share]:
+    """Return the mixing weights of both structure channels where the first has this share of them."""
+    total = sum(statistics.weights)
+    return share * total, (1 - share) * total
 
 
 def prepare(pixels: NDArray[Any], statistics: Statistics) -> NDArray[np.float32]:

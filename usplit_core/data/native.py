@@ -11,9 +11,11 @@ from torch import Tensor
 from usplit_core.data import mixing
 from usplit_core.data.shared_arrays import ArrayCache, shared_array
 
-#: Types that few devices can index, and those that hold the same numbers.
-_LOSSLESS: dict[np.dtype[Any], np.dtype[Any]] = {
+#: Types that few devices can index, and those that stand for them: networks compute in float32 in any case, and no
+#: microscope counts to 2**63.
+_KEPT_AS: dict[np.dtype[Any], np.dtype[Any]] = {
     np.dtype(np.uint32): np.dtype(np.int64),
+    np.dtype(np.uint64): np.dtype(np.int64),
     np.dtype(np.float64): np.dtype(np.float32),
     np.dtype(np.float16): np.dtype(np.float32),
 }
@@ -29,7 +31,7 @@ def keep_native(
     """
     # What a pixel becomes is asked of one, so that the rule is in one place.
     native = mixing.remove_background(pixels[:1, :1, :1, :1], background_quantile).dtype.newbyteorder("=")
-    kept = _LOSSLESS.get(native, native)
+    kept = _KEPT_AS.get(native, native)
     if background_quantile or kept != pixels.dtype or not _has_usable_steps(pixels):
 
         def fill(into: NDArray[Any]) -> None:

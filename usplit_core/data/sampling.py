@@ -105,7 +105,7 @@ class PatchSource:
         DataError
             If the images are too small for `lc_depth`.
         """
-        single = mixing.superimposed_statistics(statistics)
+        single = mixing.superimposed_statistics(statistics, data)
         device = torch.device(device)
         levels = Levels(images[:, None], single, device=device, arrays=None)
         levels.build_context(lc_depth, per_channel=False)
@@ -207,7 +207,7 @@ class PatchSource:
         """Return mixing weights (B, C, 1, 1) from the share of the first channel, or (1, C, 1, 1) if they are fixed."""
         if share is None:
             return self._weights
-        pair = np.stack([share, 1 - share], axis=1) * sum(self._statistics.weights)
+        pair = np.stack(mixing.drawn_weights(share, self._statistics), axis=1)
         return torch.from_numpy(pair)[..., None, None].to(self._weights)
 
 

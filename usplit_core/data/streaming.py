@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from usplit_core.config import DataConfig
 from usplit_core.data import mixing, pyramid
 from usplit_core.data.halving import halve_rows, take, taps
 from usplit_core.data.mixing import Statistics
@@ -42,6 +43,7 @@ class StreamedImage:
         read: ReadRows,
         shape: tuple[int, int],
         statistics: Statistics,
+        data: DataConfig,
         *,
         border: Border,
         lc_depth: int,
@@ -58,7 +60,7 @@ class StreamedImage:
         pyramid.check_depth(height, width, lc_depth)
         self._read = read
         self._sizes = [(height >> level, width >> level) for level in range(lc_depth + 1)]
-        self._statistics = mixing.superimposed_statistics(statistics)
+        self._statistics = mixing.superimposed_statistics(statistics, data)
         self._border = border
         self._device = device
         self._background: NDArray[Any] | None = None

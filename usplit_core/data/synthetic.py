@@ -72,8 +72,8 @@ def _parse(query: str, default: _Request) -> _Request:
         if name not in values:
             raise DataError(f"synthetic images have no setting {name!r}; {nearest(name, values)}")
         lowest = 0 if name == "seed" else 1
-        if not text.isdecimal() or int(text) < lowest:
-            raise DataError(f"{name} = {text!r}: must be a whole number of at least {lowest}")
+        if not text.isdecimal() or not lowest <= int(text) < 2**63:
+            raise DataError(f"{name} = {text!r}: must be a whole number of at least {lowest}, and below 2**63")
         values[name] = int(text)
     return _Request(**values)
 

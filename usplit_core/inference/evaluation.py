@@ -186,7 +186,7 @@ def _covered(plan: TilePlan) -> tuple[Any, ...]:
             f"a frame of {plan.height} x {plan.width} px (y, x) is smaller than a tile of {plan.kept_px} px: "
             "set tiling.remainder to covered"
         )
-    bottom, right = plan.kept[:, 2:].max(axis=0).tolist()
+    bottom, right = plan.covered
     return (..., slice(bottom), slice(right))
 
 

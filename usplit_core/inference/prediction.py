@@ -18,7 +18,7 @@ from usplit_core.data.streaming import StreamedImage
 from usplit_core.errors import DataError
 from usplit_core.inference.stitching import Rows
 from usplit_core.inference.tile_prediction import Progress, fill_border, predict_frame, predict_rows, windows_of
-from usplit_core.inference.tiling import FloatArray
+from usplit_core.inference.tiling import FloatArray, plan_tiles
 from usplit_core.models import Network
 
 
@@ -119,7 +119,8 @@ class Splitter:
             batch_size=batch_size,
             progress=progress,
         )
-        return SplitImage(*self._in_intensities(prediction.mean, prediction.std))
+        covered = self._covered(pixels.shape, tiling)
+        return SplitImage(*self._in_intensities(prediction.mean, prediction.std, covered))
 
     def split_rows(
         self,
@@ -136,10 +137,13 @@ class Splitter:
         The rows are those of `split_with_std`, from `first_row` on; parameters and errors as there.
         """
         run = self.saved.run
+        shape = (image.height, image.width)
+        covered = self._covered(shape, tiling)
         source = StreamedImage(
             lambda top, bottom: image.read(frame, top, bottom),
-            (image.height, image.width),
+            shape,
             self.saved.statistics,
+            run.data,
             border=fill_border(tiling, run.data.border),
             lc_depth=run.model.lc_depth,
             device=self.device,
@@ -147,17 +151,27 @@ class Splitter:
         for rows in predict_rows(
             self.module,
             source.windows,
-            (image.height, image.width),
+            shape,
             tiling=tiling,
             batch_size=batch_size,
             progress=progress,
             first_row=first_row,
         ):
-            yield Rows(rows.top, *self._in_intensities(rows.mean, rows.std))
+            here = (max(0, covered[0] - rows.top), covered[1])
+            yield Rows(rows.top, *self._in_intensities(rows.mean, rows.std, here))
 
-    def _in_intensities(self, mean: FloatArray, std: FloatArray | None) -> tuple[FloatArray, FloatArray | None]:
+    def _covered(self, shape: tuple[int, ...], tiling: TilingConfig) -> tuple[int, int]:
+        return plan_tiles(shape[0], shape[1], patch_px=self.saved.run.model.patch_px, tiling=tiling).covered
+
+    def _in_intensities(
+        self, mean: FloatArray, std: FloatArray | None, covered: tuple[int, int]
+    ) -> tuple[FloatArray, FloatArray | None]:
+        """Return prediction and deviation in intensities; pixels beyond the `covered` rows and columns are 0."""
+        image = denormalise_target(mean, self.saved.statistics)
+        image[:, covered[0] :] = 0
+        image[:, :, covered[1] :] = 0
         scale = np.asarray(self.saved.statistics.target_std, np.float32)[:, None, None]  # (C, 1, 1)
-        return denormalise_target(mean, self.saved.statistics), None if std is None else std * scale
+        return image, None if std is None else std * scale
 
 
 def _read_one(path: Path) -> NDArray[Any]:

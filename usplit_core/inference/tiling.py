@@ -49,6 +49,12 @@ class TilePlan(NamedTuple):
     kept: IntArray
 
     @property
+    def covered(self) -> tuple[int, int]:
+        """Rows and columns of the frame, from its first on, that tiles predict; all but with ``left_out``."""
+        bottom, right = self.kept[:, 2:].max(axis=0).tolist() if len(self.kept) else (0, 0)
+        return bottom, right
+
+    @property
     def kept_in_window(self) -> IntArray:
         """Top, left, bottom, right of the kept boxes within the input windows, (T, 4)."""
         return self.kept - np.stack((self.top, self.left, self.top, self.left), axis=1)

@@ -7,6 +7,7 @@ so it holds in any unit: `in_units` changes the range and nothing else.
 """
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -180,9 +181,12 @@ def save_noise_model(path: Path, model: NoiseModel) -> None:
     try:
         save_file({name: tensor.contiguous() for name, tensor in model._asdict().items()}, temporary)
         temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise OutputError(f"cannot write the noise model {path}: {error}") from None
+    except (OSError, SafetensorError) as error:
+        with suppress(OSError):
+            temporary.unlink()
+        raise OutputError(
+            f"cannot write the noise model {path} ({error}): choose a folder that may be written to and has room"
+        ) from None
 
 
 def load_noise_model(path: Path) -> NoiseModel:

@@ -32,7 +32,7 @@ def pair(
         return image[top:bottom]
 
     shape = (image.shape[0], image.shape[1])
-    streamed = StreamedImage(rows, shape, statistics, border=border, lc_depth=lc_depth)
+    streamed = StreamedImage(rows, shape, statistics, data, border=border, lc_depth=lc_depth)
     return streamed, PatchSource.from_images(image[None], statistics, data, lc_depth=lc_depth), read
 
 

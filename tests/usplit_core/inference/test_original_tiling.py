@@ -47,7 +47,9 @@ def test_windows_of_neighbouring_tiles_agree_where_they_overlap(
     image = np.random.default_rng(0).normal(size=(90, 100)).astype(np.float32)
     data = DataConfig.model_validate({"path": "none.tif", "border": border})
     whole = PatchSource.from_images(image[None], PLAIN, data, lc_depth=3)
-    streamed = StreamedImage(lambda first, end: image[first:end], (90, 100), PLAIN, border=data.border, lc_depth=3)
+    streamed = StreamedImage(
+        lambda first, end: image[first:end], (90, 100), PLAIN, data, border=data.border, lc_depth=3
+    )
     # A step of 8 px is a whole number of pixels at every level.
     tops, lefts = np.array([top, top + 8 * down]), np.array([left, left + 8 * right])
 
