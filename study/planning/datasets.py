@@ -20,10 +20,9 @@ from study.planning.mapped import MappedImages, NodeImages, exceeds_memory, map_
 from usplit_core import __version__
 from usplit_core.config import DataConfig, RunConfig
 from usplit_core.data.content import CONTENT_VERSION, content_hash
-from usplit_core.data.files import TIFF_SUFFIXES
+from usplit_core.data.files import files_of
 from usplit_core.data.frames import SYNTHETIC_PREFIX, Frames, read_frames
 from usplit_core.data.locate import locate
-from usplit_core.data.tiff_series import tiff_files_of
 from usplit_core.errors import DataError
 
 #: What decides which pixels are read: path, axes, channels.
@@ -217,11 +216,7 @@ def _files(name: str) -> list[list[Any]]:
     if name.startswith(SYNTHETIC_PREFIX):
         return [[name]]
     path = locate(name).resolve()
-    if path.is_dir():
-        files = sorted(entry for entry in path.rglob("*") if entry.is_file())
-    else:
-        files = tiff_files_of(path) if path.suffix.lower() in TIFF_SUFFIXES else [path]
-    return [[str(path), path.is_dir()], *(_stamp(file) for file in files)]
+    return [[str(path), path.is_dir()], *(_stamp(file) for file in files_of(path))]
 
 
 def _stamp(file: Path) -> list[Any]:

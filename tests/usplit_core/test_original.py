@@ -234,6 +234,9 @@ def test_statistics_take_what_is_not_given_from_the_settings(tmp_path: Path) -> 
         (GIVEN | {"input_mean": "1"}, "input_mean = 1 must be a number"),
         (GIVEN | {"target_std": [1, True]}, "must be numbers"),
         (GIVEN | {"input_mean": float("nan")}, "input_mean = nan must be a number"),
+        (GIVEN | {"weights": [1, -1]}, r"weights = \[1, -1\] must not be below 0"),
+        (GIVEN | {"weights": [0, 0]}, r"weights = \[0, 0\] must not all be 0"),
+        (GIVEN | {"background_quantile": 7}, "background_quantile = 7 must be at least 0 and below 1"),
     ],
 )
 def test_wrong_statistics_are_refused(tmp_path: Path, values: Any, message: str) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from usplit_core.data.ome_zarr import is_zarr, open_ome_zarr
 from usplit_core.data.shared_arrays import ArrayCache, shared_array
-from usplit_core.data.tiff_series import tiff_layout, tiff_series
+from usplit_core.data.tiff_series import tiff_files_of, tiff_layout, tiff_series
 from usplit_core.errors import DataError, UserError
 
 TIFF_SUFFIXES = (".tif", ".tiff")
@@ -67,6 +67,13 @@ def read_file(path: Path, *, axes_wanted: int | None = None, arrays: ArrayCache 
     raise DataError(f"{path} is of no format that is read here: use one of {', '.join(SUFFIXES)}")
 
 
+def files_of(path: Path) -> list[Path]:
+    """Return all files that hold pixels of the image or folder at `path`, in order of their names."""
+    if path.is_dir():
+        return sorted(entry for entry in path.rglob("*") if entry.is_file())
+    return tiff_files_of(path) if path.suffix.lower() in TIFF_SUFFIXES else [path]
+
+
 @contextmanager
 def readable(path: Path) -> Iterator[None]:
     """Turn whatever reading a damaged file raises or logs into one message.
@@ -81,8 +88,13 @@ def readable(path: Path) -> Iterator[None]:
     logger.addHandler(complaints)
     try:
         yield
-    except (UserError, MemoryError):
+    except UserError:
         raise
+    except MemoryError as error:
+        raise DataError(
+            f"{path} does not fit into memory ({error}): use a machine with more of it, or split the file; "
+            "if it is not that large, it is damaged"
+        ) from error
     except Exception as error:  # readers of damaged files raise whatever they stumble over, not errors of a kind
         raise DataError(
             f"{path} cannot be read as {path.suffix.lower() or '.zarr'} ({error}): "
@@ -147,10 +159,7 @@ def describe_tiff(file: tifffile.TiffFile) -> tuple[tuple[str, ...], tuple[float
 
 
 def _describe_ome(xml: str) -> tuple[tuple[str, ...], tuple[float, float] | None]:
-    try:
-        pixels = ElementTree.fromstring(xml).find(".//{*}Pixels")
-    except ElementTree.ParseError:
-        pixels = None  # the images can be read all the same
+    pixels = ElementTree.fromstring(xml).find(".//{*}Pixels")
     if pixels is None:
         return (), None
     names = [channel.get("Name") for channel in pixels.findall("{*}Channel")]

@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+from contextlib import suppress
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -52,7 +53,9 @@ def is_zarr(path: Path) -> bool:
 
 def is_group(path: Path) -> bool:
     """Say whether a folder holds a Zarr group."""
-    return any((path / name).is_file() for name in _GROUP_FILES)
+    with suppress(OSError):  # of a folder that may not be looked into, whoever reads it says so
+        return any((path / name).is_file() for name in _GROUP_FILES)
+    return False
 
 
 def has_zarr() -> bool:

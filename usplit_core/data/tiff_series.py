@@ -43,7 +43,7 @@ def tiff_layout(series: list[tifffile.TiffPageSeries], axes_wanted: int | None) 
 
 
 def tiff_files_of(path: Path) -> list[Path]:
-    """Return the files whose planes the TIFF file at `path` shows: itself, and those that its OME metadata name.
+    """Return the files whose planes the TIFF file at `path` shows, itself and those that its OME metadata name.
 
     A file that is named and missing is left out, as are those of a file that cannot be read: whoever reads it refuses.
     """
@@ -52,7 +52,7 @@ def tiff_files_of(path: Path) -> list[Path]:
             named = _named_files(file)
     except Exception:  # whatever a damaged file makes the reader stumble over
         named = set()
-    return [path, *sorted(path.parent / name for name in named - {path.name} if (path.parent / name).is_file())]
+    return sorted({path, *(path.parent / name for name in named if (path.parent / name).is_file())})
 
 
 def _refuse_missing_planes(series: tifffile.TiffPageSeries, path: Path) -> None:
@@ -75,8 +75,5 @@ def _refuse_missing_planes(series: tifffile.TiffPageSeries, path: Path) -> None:
 def _named_files(file: tifffile.TiffFile) -> set[str]:
     if not file.ome_metadata:
         return set()
-    try:
-        root = ElementTree.fromstring(file.ome_metadata)
-    except ElementTree.ParseError:
-        return set()
-    return {name for one in root.iterfind(".//{*}UUID") if (name := one.get("FileName"))}
+    found = ElementTree.fromstring(file.ome_metadata).iterfind(".//{*}UUID")
+    return {name for one in found if (name := one.get("FileName"))}

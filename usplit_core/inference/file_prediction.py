@@ -10,6 +10,7 @@ import numpy as np
 from usplit_core import __version__
 from usplit_core.checkpoint import SavedModel
 from usplit_core.config import TilingConfig, check_tiling
+from usplit_core.data.files import files_of
 from usplit_core.data.image_files import LazyImage
 from usplit_core.data.output_formats import format_of
 from usplit_core.data.written_image import Layout, WrittenImage
@@ -64,9 +65,14 @@ def split_file(
     has_std = plan.coverage * posterior_samples(model, tiling) > 1
     identity = _identity(splitter, image, tiling, batch_size)
     output = format_of(target)
-    if output.is_finished(target, identity):
-        return "present"
-    output.refuse_place(target)
+    try:
+        if output.is_finished(target, identity):
+            return "present"
+        output.refuse_place(target)
+    except OSError as error:
+        raise OutputError(
+            f"{target} cannot be written ({error.strerror}): choose a folder that may be looked into and written to"
+        ) from error
     file = WrittenImage(target, _layout(image, splitter.saved, has_std=has_std), identity, output.container)
     resumed = file.rows_done(0) > 0
     try:
@@ -138,9 +144,9 @@ def _identity(splitter: Splitter, image: LazyImage, tiling: TilingConfig, batch_
 
 
 def _state(path: Path) -> list[int] | None:
-    """Return what changes when a file, or any file of a folder, is written anew: size and time."""
+    """Return what changes when any file of an image is written anew: size and time."""
     if not path.exists():
         return None
-    files = [entry for entry in path.rglob("*") if entry.is_file()] if path.is_dir() else [path]
+    files = files_of(path)
     states = [file.stat() for file in files]
     return [sum(state.st_size for state in states), max((state.st_mtime_ns for state in states), default=0)]

@@ -13,6 +13,7 @@ from study.planning import datasets, preflight
 from study.planning.datasets import Dataset, data_key, read_datasets
 from study.planning.design import PlannedTrial
 from study.planning.preflight import check
+from tests.usplit_core.data.image_in_two_files import FILES, write_image
 from usplit_core.config import RunConfig
 from usplit_core.data.content import content_hash
 from usplit_core.data.frames import Frames, read_frames
@@ -130,6 +131,18 @@ def test_a_folder_is_known_by_all_its_files(tmp_path: Path, reads: list[str]) ->
     assert len(reads) == 1
     (tmp_path / "images" / "b.tif").unlink()
     assert dataset(run).content != before
+
+
+@pytest.mark.usefixtures("settled")
+def test_an_image_in_several_files_is_known_by_all_of_them(tmp_path: Path, reads: list[str]) -> None:
+    run = resolve({"data.path": str(write_image(tmp_path)), "data.axes": "CYX", "data.channels": [0, 3]})
+    first = dataset(run).content
+    assert dataset(run).content == first
+    assert len(reads) == 1
+    other = tmp_path / FILES[1]
+    other.write_bytes(other.read_bytes()[:-1] + b"!")
+    assert dataset(run).content != first
+    assert len(reads) == 2
 
 
 @pytest.mark.usefixtures("settled")

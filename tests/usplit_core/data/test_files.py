@@ -12,7 +12,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from usplit_core.data.frames import read_frames
-from usplit_core.errors import DataError
+from usplit_core.errors import DataError, UserError
 
 FRAMES = np.random.default_rng(0).integers(0, 4000, (5, 2, 20, 30), np.uint16)
 
@@ -73,6 +73,60 @@ def test_truncated_tiff_files_are_refused(tmp_path: Path) -> None:
         path.write_bytes(path.read_bytes()[:5000])
         with pytest.raises(DataError, match=r"cannot be read|incomplete"):
             read_frames(str(path))
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".npy"])
+def test_whatever_a_damage_makes_the_readers_raise_is_one_message(tmp_path: Path, suffix: str) -> None:
+    whole = tmp_path / f"whole{suffix}"
+    if suffix == ".tif":
+        save(whole, FRAMES, photometric="minisblack")
+    else:
+        np.save(whole, FRAMES)
+    content = whole.read_bytes()
+    damaged = whole.with_stem("damaged")
+    refused = 0
+    for place in range(0, 200, 3):
+        damaged.write_bytes(content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :])
+        try:
+            read_frames(str(damaged))
+        except UserError:
+            refused += 1
+    assert refused > 10
+
+
+def test_ome_metadata_that_are_no_xml_are_one_message(tmp_path: Path) -> None:
+    description = "<?xml version='1.0'?><OME><Image Name='a & b'></Image></OME>"
+    path = save(tmp_path / "cells.ome.tif", FRAMES[0], description=description, metadata=None)
+    with pytest.raises(DataError, match=r"cannot be read|damaged"):
+        read_frames(path, axes="CYX")
+
+
+@pytest.mark.parametrize("size", ["0.0", "-0.1", "nan", "INF"])
+def test_a_pixel_size_that_is_none_is_not_known(tmp_path: Path, size: str) -> None:
+    metadata = {"axes": "CYX", "PhysicalSizeX": size, "PhysicalSizeY": size}
+    path = save(tmp_path / "cells.ome.tif", FRAMES[0], photometric="minisblack", metadata=metadata)
+    assert read_frames(path).pixel_size_um is None
+
+
+def test_hidden_files_of_a_folder_hold_no_images(tmp_path: Path) -> None:
+    save(tmp_path / "a.tif", FRAMES[0], photometric="minisblack", metadata={"axes": "CYX"})
+    (tmp_path / "._a.tif").write_bytes(b"what macOS leaves on disks of other systems")
+    np.testing.assert_array_equal(read_frames(str(tmp_path)).pixels, FRAMES[:1])
+
+
+def test_pixels_of_more_than_eight_bytes_are_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "cells.npy", FRAMES.astype(np.longdouble))
+    with pytest.raises(DataError, match="save them as float32"):
+        read_frames(str(tmp_path / "cells.npy"), axes="NCYX")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["~no-such-user/a.tif", "a" * 300 + ".tif", "package:a.b.c/x.tif", "package:../x.tif", "package:/x.tif"],
+)
+def test_a_path_that_cannot_be_is_one_message(name: str) -> None:
+    with pytest.raises(DataError):
+        read_frames(name)
 
 
 def test_unknown_formats_are_refused(tmp_path: Path) -> None:

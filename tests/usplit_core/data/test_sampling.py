@@ -180,7 +180,9 @@ def test_the_grid_starts_at_the_top_left_and_leaves_out_the_remainder(frames: ND
     torch.testing.assert_close(targets, torch.stack(expected))
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint16, np.int16, np.uint32, np.float16, np.float64])
+@pytest.mark.parametrize(
+    "dtype", [np.uint8, np.int8, np.uint16, np.int16, np.uint32, np.uint64, np.float16, np.float64]
+)
 def test_every_pixel_type_is_kept_without_loss(dtype: Any) -> None:
     pixels = np.random.default_rng(0).integers(0, 120, (1, 2, 8, 9)).astype(dtype)
     if dtype == np.uint16:
@@ -189,6 +191,19 @@ def test_every_pixel_type_is_kept_without_loss(dtype: Any) -> None:
     raw = PatchSource.from_frames(pixels, plain(data), data, lc_depth=0)
     assert raw.shape == (1, 2, 8, 9)
     np.testing.assert_array_equal(raw.target(0).numpy(), pixels[0].astype(np.float32))
+    np.testing.assert_array_equal(raw.windows([0], [-2], [3], 8).shape, (1, 1, 8, 8))
+
+
+def test_no_training_input_is_brighter_than_what_a_superimposed_image_is_clipped_at(frames: NDArray[Any]) -> None:
+    dim = (frames * np.array([1, 0.1])[:, None, None]).astype(np.uint16)
+    data = config(mixing_weight_range=(0.1, 0.9), clip_per_channel=True, clip_quantile=0.9)
+    statistics = fit_statistics(dim, data)
+    pairs = PatchSource.from_frames(dim, statistics, data, lc_depth=0)
+    seen = max(float(batch_of(pairs, 0, step, batch_size=8, patch_px=16).input.max()) for step in range(20))
+    limit = mixing.superimposed_statistics(statistics, data)
+    assert seen * statistics.input_std + statistics.input_mean <= limit.clip[0]
+    fixed = mixing.superimposed_statistics(statistics, config(clip_per_channel=True))
+    assert fixed.clip[0] < seen * statistics.input_std + statistics.input_mean
 
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.float32])

@@ -70,6 +70,7 @@ def test_a_critter_fades_with_the_distance_from_its_line() -> None:
         ("glyphs?frame=3", "did you mean 'frames'"),
         ("glyphs?frames=0", "whole number of at least 1"),
         ("glyphs?seed=-1", "whole number of at least 0"),
+        ("glyphs?seed=99999999999999999999", r"below 2\*\*63"),
         ("critters-n25?size_px=64", "at least 96 px"),
     ],
 )

@@ -8,6 +8,7 @@ import pytest
 import tifffile
 from numpy.typing import NDArray
 
+from tests.usplit_core.data.image_in_two_files import PLANES, metadata_of, write_image
 from usplit_core.data.frames import read_frames, read_image
 from usplit_core.data.header import read_header
 from usplit_core.data.image_files import open_image
@@ -15,35 +16,10 @@ from usplit_core.data.shared_arrays import ArrayCache
 from usplit_core.data.tiff_series import tiff_files_of
 from usplit_core.errors import DataError
 
-PLANES = np.random.default_rng(0).integers(0, 4000, (4, 24, 32), np.uint16)
-_PIXELS = 'ID="Pixels:0" DimensionOrder="XYCZT" Type="uint16" SizeX="32" SizeY="24" SizeC="1" SizeZ="1" SizeT="4"'
-
-
-def _metadata(identity: str, files: list[str]) -> str:
-    """Return OME metadata of four planes, of which each file holds as many."""
-    each = 4 // len(files)
-    planes = "".join(
-        f'<TiffData IFD="{number % each}" FirstT="{number}" FirstC="0" FirstZ="0" PlaneCount="1">'
-        f'<UUID FileName="{files[number // each]}">urn:uuid:{files[number // each]}</UUID></TiffData>'
-        for number in range(4)
-    )
-    return (
-        '<?xml version="1.0" encoding="UTF-8"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" '
-        f'UUID="urn:uuid:{identity}"><Image ID="Image:0"><Pixels {_PIXELS}>'
-        f'<Channel ID="Channel:0:0" SamplesPerPixel="1"/>{planes}</Pixels></Image></OME>'
-    )
-
 
 @pytest.fixture(params=[None, "zlib"])
 def image(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
-    """Write an image of four planes to two files, as microscopes do, and return the first."""
-    files = ["cells_0.ome.tif", "cells_1.ome.tif"]
-    for number, name in enumerate(files):
-        with tifffile.TiffWriter(tmp_path / name) as writer:
-            for plane, pixels in enumerate(PLANES[2 * number : 2 * number + 2]):
-                metadata = _metadata(name, files) if plane == 0 else None
-                writer.write(pixels, description=metadata, metadata=None, contiguous=False, compression=request.param)
-    return tmp_path / files[0]
+    return write_image(tmp_path, request.param)
 
 
 def rows_of(path: Path) -> NDArray[Any]:
@@ -62,7 +38,7 @@ def test_planes_of_all_files_are_read(image: Path, tmp_path: Path) -> None:
 def test_all_files_of_an_image_are_named(image: Path, tmp_path: Path) -> None:
     other = image.with_name("cells_1.ome.tif")
     assert tiff_files_of(image) == [image, other]
-    assert tiff_files_of(other) == [other, image]
+    assert tiff_files_of(other) == [image, other]
     other.unlink()
     assert tiff_files_of(image) == [image]
     tifffile.imwrite(tmp_path / "alone.ome.tif", PLANES, metadata={"axes": "TYX"})
@@ -81,7 +57,7 @@ def test_an_image_whose_other_file_is_missing_is_refused(image: Path) -> None:
 
 def test_an_acquisition_that_ended_early_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "cells.ome.tif"
-    tifffile.imwrite(path, PLANES[:2], description=_metadata(path.name, [path.name]), metadata=None)
+    tifffile.imwrite(path, PLANES[:2], description=metadata_of(path.name, [path.name]), metadata=None)
     with tifffile.TiffFile(path) as file:
         assert file.series[0].kind == "ome"
     with pytest.raises(DataError, match="the acquisition seems to have ended early"):

@@ -5,12 +5,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tests.usplit_core.inference.fakes import UNCLIPPED, Repeater, repeat, structures, tiny_run, write_model
 from usplit_core.config import TilingConfig
+from usplit_core.data.image_files import open_image
 from usplit_core.data.mixing import fit_statistics
 from usplit_core.errors import CheckpointError, ConfigError, DataError
 from usplit_core.inference.prediction import Splitter
@@ -159,6 +161,21 @@ def test_pixels_brighter_than_any_training_input_are_clipped(splitter: Splitter,
     outlier[5, 6], clipped[5, 6] = 60000, brightest
 
     np.testing.assert_array_equal(splitter.split(outlier), splitter.split(clipped))
+
+
+def test_what_no_tile_covers_is_0(splitter: Splitter, image: FloatArray, tmp_path: Path) -> None:
+    tiling = TilingConfig(mode="inner", padding_px=2, remainder="left_out")
+    kept_px = splitter.saved.run.model.patch_px - 4
+    rows, columns = (side // kept_px * kept_px for side in image.shape)
+    assert (rows, columns) < image.shape
+    left_out = splitter.split(image, tiling=tiling)
+    assert left_out[:, :rows, :columns].all()
+    assert not left_out[:, rows:].any()
+    assert not left_out[:, :, columns:].any()
+    tifffile.imwrite(tmp_path / "image.tif", image)
+    with open_image(str(tmp_path / "image.tif")) as opened:
+        found = np.concatenate([rows.mean for rows in splitter.split_rows(opened, tiling=tiling)], axis=1)
+    np.testing.assert_array_equal(found, left_out)
 
 
 def test_a_sum_is_split_as_the_average_is(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from usplit_core.errors import CheckpointError, DataError
+from usplit_core.errors import CheckpointError, DataError, OutputError
 from usplit_core.models.noise_model import (
     NoiseModel,
     fit_noise_model,
@@ -71,6 +71,11 @@ def test_file_holds_the_model(model: NoiseModel, tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["noise.safetensors"]
     for ours, read in zip(model, load_noise_model(tmp_path / "noise.safetensors"), strict=True):
         assert torch.equal(ours, read)
+
+
+def test_a_place_that_cannot_be_written_is_one_message(model: NoiseModel, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="choose a folder that may be written to"):
+        save_noise_model(tmp_path / "nowhere" / "noise.safetensors", model)
 
 
 def test_unreadable_files_are_refused(tmp_path: Path) -> None:
