@@ -151,7 +151,12 @@ def _runs(client: MlflowClient, experiment_id: str) -> Iterator[Run]:
 
 
 def _of_kind(runs: Iterable[Run], kind: str) -> list[Run]:
-    return [run for run in runs if run.data.tags.get("usplit.kind") == kind]
+    """Return the runs of a kind that the study still has; of a level that was taken out the store keeps them."""
+    return [
+        run
+        for run in runs
+        if run.data.tags.get("usplit.kind") == kind and run.data.tags.get("usplit.in_study") != "false"
+    ]
 
 
 def _newest(rows: Iterable[Row], identity: Callable[[Row], Hashable]) -> tuple[Row, ...]:

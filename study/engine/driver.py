@@ -294,6 +294,7 @@ class Driver:
         for status in closed:
             trial, folder = self._trials[status.fingerprint], self._store.trial_folder(status.fingerprint)
             self._tracker.sync_trial(trial, folder, state=status.state, reason=status.reason)
+        self._tracker.mark_parts(self._trials.values())
         self._tracker.log_cells(self._trials.values(), self._store.trial_folder)
         self._tracker.end_orphans()
         return interrupted

@@ -51,7 +51,7 @@ def check_attempt(folder: Path, attempt: str) -> None:
 
 def clear(folder: Path) -> None:
     """Remove what has been computed, so that the trial starts anew."""
-    for name in ("result.json", "last.safetensors", "best.safetensors", "error.txt", "system.jsonl"):
+    for name in ("result.json", "last.safetensors", "best.safetensors", "error.txt", "system.jsonl", "energy.json"):
         (folder / name).unlink(missing_ok=True)
     shutil.rmtree(folder / "evaluations", ignore_errors=True)
 

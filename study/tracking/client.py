@@ -12,6 +12,7 @@ from study import environment
 from study.errors import StoreError
 from study.store import without_password
 from study.tracking.rows import Row
+from usplit_core.errors import UserError
 
 #: Metrics in one call; a call may hold 1000 rows in all, parameters and tags included.
 _METRICS_PER_CALL = 800
@@ -35,7 +36,9 @@ def reaching(uri: str) -> Iterator[None]:
     """Turn what a store raises that cannot be reached into `TrackingError`."""
     try:
         yield
-    except (MlflowException, OSError) as error:  # artifacts are sent with requests, whose errors are OSErrors
+    except UserError:
+        raise
+    except Exception as error:  # files of runs can lie in object stores, whose libraries raise errors of their own
         raise TrackingError(
             f"the tracking store {without_password(uri)} cannot be used ({_reason(error)}): check that its server "
             "runs; what it lacks is kept in the store and is sent when the study is run again"
@@ -43,8 +46,11 @@ def reaching(uri: str) -> Iterator[None]:
 
 
 def _reason(error: Exception) -> str:
-    text = str(error) or type(error).__name__
-    return "it does not answer" if "Max retries exceeded" in text else text.splitlines()[0][:300]
+    text = str(error)
+    if "Max retries exceeded" in text:
+        return "it does not answer"
+    known = isinstance(error, MlflowException | OSError) and text
+    return (text if known else f"{type(error).__name__}: {text}").splitlines()[0][:300]
 
 
 def send(

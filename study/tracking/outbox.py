@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from study.planning.design import PlannedTrial
-from usplit_core.errors import UserError
 
 #: How long news may wait, so that several epochs go in one call.
 INTERVAL_S = 2.0
@@ -67,8 +66,8 @@ class Outbox:
 
         Raises
         ------
-        UserError
-            If that fails; what could not be sent still waits.
+        Exception
+            What sending raises; what could not be sent still waits.
         """
         self._hurry.set()
         thread = self._thread
@@ -82,8 +81,8 @@ class Outbox:
             try:
                 self._send_all()
                 wait_s = max(self._interval_s, _REST * (self.seconds - worked))
-            except UserError as error:
-                self.problem = str(error)
+            except Exception as error:  # nobody else hears of it, and the next attempt may succeed
+                self.problem = str(error) or type(error).__name__
                 wait_s = 2 * self._wait_s
             self._wait_s = min(wait_s, _LONGEST_WAIT_S)
             with self._guard:

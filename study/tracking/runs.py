@@ -14,6 +14,9 @@ from usplit_core import __version__
 
 _PAGE = 1000
 
+#: Tag: ``false`` of a run that its study no longer has, such as of a level that was taken out.
+IN_STUDY = "usplit.in_study"
+
 
 class Key(NamedTuple):
     """What a run is about: its kind (trial, evaluation or cell), of which trial or cell, under which tiling."""
@@ -35,6 +38,11 @@ class KnownRun:
     #: Highest step of metrics that grow, as far as it has been asked for.
     last_steps: dict[str, int] = field(default_factory=dict)
     is_new: bool = False
+
+
+def is_part(run: KnownRun) -> bool:
+    """Say whether the study still has what a run is about."""
+    return run.tags.get(IN_STUDY) != "false"
 
 
 class Runs:
@@ -91,8 +99,8 @@ class Runs:
         return list(self._runs.items())
 
     def of_kind(self, kind: str) -> list[str]:
-        """Return the identities of all runs of a kind."""
-        return [run.identity for key, run in self._runs.items() if key.kind == kind]
+        """Return the identities of all runs of a kind that are part of the study."""
+        return [run.identity for key, run in self._runs.items() if key.kind == kind and is_part(run)]
 
     def create(self, key: Key, *, cell: str, name: str, start_ms: int) -> KnownRun:
         """Make a run, below that of its trial if it is an evaluation."""

@@ -75,5 +75,14 @@ def system_rows(folder: Path, after: int) -> list[Row]:
     if not path.exists():
         return []
     complete = path.read_text(encoding="utf-8").split("\n")[:-1]  # the last line may be half written
-    samples = [json.loads(line) for line in complete[after:]]
-    return [Row(step, sample["time_ms"], sample["metrics"]) for step, sample in enumerate(samples, start=after + 1)]
+    lines = enumerate(complete[after:], start=after + 1)
+    return [Row(step, *sample) for step, line in lines if (sample := _read_sample(line)) is not None]
+
+
+def _read_sample(line: str) -> tuple[int, dict[str, float]] | None:
+    """Return time and values of a sample; None of a line that a kill or a full disk has torn."""
+    try:
+        sample = json.loads(line)
+        return sample["time_ms"], sample["metrics"]
+    except (ValueError, TypeError, KeyError):
+        return None

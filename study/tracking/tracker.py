@@ -40,7 +40,7 @@ from study.tracking.experiment import link_comparisons, open_experiment
 from study.tracking.model import FOLDER, write_model
 from study.tracking.outbox import INTERVAL_S, Note, Outbox
 from study.tracking.rows import Row
-from study.tracking.runs import Key, KnownRun, Runs
+from study.tracking.runs import IN_STUDY, Key, KnownRun, Runs, is_part
 from study.tracking.source import source_tags
 from study.tracking.system import SYSTEM_KEY, system_rows
 from usplit_core.checkpointing import BEST, LAST
@@ -142,7 +142,8 @@ class Tracker:
         if run is None:
             run = self._runs.create(key, cell=trial.cell, name=trial.label, start_ms=started_ms(folder))
         ended = _STATUS.get(note.state)
-        if ended is not None and run.status == ended and run.tags.get("usplit.state") == note.state:
+        has_begun = bool(note.tags)  # since this was last written
+        if ended is not None and not has_begun and run.status == ended and _said(run) == (note.state, note.reason):
             return
         self._runs.reopen(run)
         tags = {**note.tags, "usplit.state": note.state, "usplit.reason": note.reason}
@@ -199,6 +200,15 @@ class Tracker:
         self._runs.log(run, rows, evaluation_parameters(trial, tiling), tags)
         self._runs.end(run, "FINISHED", now)
 
+    def mark_parts(self, trials: Iterable[PlannedTrial]) -> None:
+        """Write what waits, and mark the runs that the study has no more, or has again: `trials` are all it has now."""
+        self.flush()
+        wanted = {key for trial in trials for key in _keys_of(trial)}
+        with self._writing():
+            for key, run in self._runs.all():
+                if (key in wanted) != is_part(run):
+                    self._runs.log(run, tags={IN_STUDY: str(key in wanted).lower()})
+
     def log_cells(self, trials: Iterable[PlannedTrial], folder_of: Callable[[str], Path]) -> None:
         """Write what waits, and one run for each cell and tiling: mean, standard error and n of its finished trials."""
         self.flush()
@@ -247,6 +257,19 @@ class Tracker:
                 if run.status == "RUNNING":
                     self._runs.log(run, tags={"usplit.state": "interrupted"} if key.kind == "trial" else {})
                     self._runs.end(run, "KILLED")
+
+
+def _said(run: KnownRun) -> tuple[str, str]:
+    """Return how a trial ended and why, as its run tells it."""
+    return run.tags.get("usplit.state", ""), run.tags.get("usplit.reason", "")
+
+
+def _keys_of(trial: PlannedTrial) -> Iterator[Key]:
+    """Yield what the runs of a trial, of its evaluations and of its cells are found by."""
+    yield Key("trial", trial.fingerprint)
+    for key in trial.evaluation_keys:
+        yield Key("evaluation", trial.fingerprint, key)
+        yield Key("cell", trial.cell, key)
 
 
 def _now_ms() -> int:

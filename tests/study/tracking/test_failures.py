@@ -43,6 +43,44 @@ def test_a_resumed_trial_goes_on_in_its_own_run(store: Store, training: Path) ->
     assert doubled_steps(store) == 0
 
 
+def test_a_trial_that_fails_again_says_where_and_why_it_did_last(store: Store, training: Path) -> None:
+    (trial,) = fill(store, training, 0)
+    folder = store.trial_folder(trial.fingerprint)
+    (folder / "record.json").unlink()  # they fail before they have one
+    for host, reason in (("node1", "memory"), ("node2", "user"), ("node3", "user")):
+        tracker = Tracker(store, STUDY)
+        # Both notes wait together, as they do where the tracking store is slow.
+        tracker.open_trial(trial, {"usplit.host": host})
+        tracker.sync_trial(trial, folder, state="failed", reason=reason)
+        tracker.flush()
+        (run,) = runs(store, "trial")
+        assert (run.data.tags["usplit.host"], run.data.tags["usplit.reason"]) == (host, reason)
+        assert run.info.status == "FAILED"
+
+
+class Unreachable:
+    """A client of files in an object store that cannot be reached: its library raises an error of its own."""
+
+    def __init__(self, client: MlflowClient) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def log_artifacts(self, run_id: str, folder: str) -> None:
+        raise LookupError("unable to locate credentials")
+
+
+def test_errors_of_the_library_of_an_object_store_are_those_of_the_tracking_store(store: Store, training: Path) -> None:
+    (trial,) = fill(store, training, 0)
+    tracker = Tracker(store, STUDY)
+    tracker._client = Unreachable(MlflowClient(store.tracking_uri))  # type: ignore[assignment] # it answers like one
+    with pytest.raises(
+        TrackingError, match=r"LookupError: unable to locate credentials.*is sent when the study is run"
+    ):
+        finish(tracker, store, [trial])
+
+
 def test_deleted_runs_are_made_again(store: Store, training: Path) -> None:
     trials = fill(store, training, 0)
     tracker = Tracker(store, STUDY)

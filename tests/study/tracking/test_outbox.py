@@ -42,21 +42,40 @@ def test_notes_of_one_trial_that_wait_together_are_one() -> None:
     assert [(one.state, one.tags) for one in written] == [("finished", {"host": "node2", "device": "x86_64"})]
 
 
-def test_what_cannot_be_written_still_waits_and_says_why() -> None:
+def test_what_cannot_be_written_still_waits_whatever_went_wrong() -> None:
     written: list[str] = []
-    problems = iter(["away", "away"])
+    problems = iter([UserError("away"), ValueError("torn")])
 
     def write(given: Note) -> None:
         for problem in problems:
-            raise UserError(problem)
+            raise problem
         written.append(given.state)
 
     outbox = Outbox(write, interval_s=60)
     outbox.post(note(0))
-    for _ in range(2):
-        with pytest.raises(UserError, match="away"):
-            outbox.drain()
+    with pytest.raises(UserError, match="away"):
+        outbox.drain()
+    with pytest.raises(ValueError, match="torn"):
+        outbox.drain()
     outbox.post(note(0, "finished"))
     outbox.drain()
     assert written == ["finished"]
+
+
+def test_the_thread_says_what_goes_wrong_and_goes_on() -> None:
+    problems = iter([UserError("away"), ValueError("torn")])
+    told: list[str] = []
+    sent = threading.Event()
+
+    def write(given: Note) -> None:
+        told.append(outbox.problem)
+        for problem in problems:
+            raise problem
+        sent.set()
+
+    outbox = Outbox(write, interval_s=0.001)
+    outbox.post(note(0))
+    assert sent.wait(60)
+    outbox.drain()
+    assert told == ["", "away", "torn"]
     assert outbox.problem == ""

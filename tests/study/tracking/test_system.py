@@ -35,6 +35,13 @@ def test_samples_are_taken_while_the_context_lasts(tmp_path: Path, monkeypatch: 
     assert system_rows(tmp_path, 2) == rows[2:]
 
 
+def test_a_torn_line_is_no_sample_and_moves_no_other(tmp_path: Path) -> None:
+    samples = [{"time_ms": 1000 + step, "metrics": {SYSTEM_KEY: float(step)}} for step in (1, 3)]
+    (tmp_path / FILE).write_text(f'{json.dumps(samples[0])}\n{{"time_ms": 10{json.dumps(samples[1])}\n' * 2)
+    assert [(row.step, row.time_ms) for row in system_rows(tmp_path, 0)] == [(1, 1001), (3, 1001)]
+    assert system_rows(tmp_path, 1) == system_rows(tmp_path, 0)[1:]
+
+
 def test_each_sample_is_shown_once_and_half_a_line_is_left_for_later(store: Store, training: Path) -> None:
     (trial,) = fill(store, training, 0)
     path = store.trial_folder(trial.fingerprint) / FILE

@@ -170,6 +170,26 @@ def test_writing_again_changes_nothing(store: Store, training: Path) -> None:
     assert doubled_steps(store) == 0
 
 
+def test_what_a_study_no_longer_has_is_in_no_record_until_it_has_it_again(store: Store, training: Path) -> None:
+    trials = fill(store, training, 0, 1)
+    one_tiling = [trial._replace(tilings=TILINGS[:1]) for trial in trials]
+    for present, fingerprints, evaluations in (
+        (trials, {"trial0", "trial1"}, 4),
+        (trials[:1], {"trial0"}, 2),
+        (one_tiling, {"trial0", "trial1"}, 2),
+        (trials, {"trial0", "trial1"}, 4),
+    ):
+        tracker = Tracker(store, STUDY)
+        tracker.mark_parts(present)
+        finish(tracker, store, present)
+        tracker.mark_parts(present)
+        record = read_study(store.tracking_uri, "tiny")
+        assert {trial.fingerprint for trial in record.finished} == fingerprints
+        assert len(record.evaluations) == evaluations
+        assert {row.trial for row in record.evaluations} == fingerprints
+    assert len(runs(store, "trial")) == 2
+
+
 def test_the_note_of_the_experiment_links_to_the_comparison_of_all_evaluations(store: Store, training: Path) -> None:
     finish(Tracker(store, STUDY), store, fill(store, training, 0, 1))
     (experiment,) = MlflowClient(store.tracking_uri).search_experiments(filter_string=f"name = '{STUDY.name}'")
