@@ -121,7 +121,7 @@ def _open(tracking_uri: str) -> MlflowClient:
         try:
             client = MlflowClient(tracking_uri=tracking_uri)
             client.search_experiments(max_results=1)
-        except MlflowException as error:
+        except Exception as error:  # of a file that is no database, the library of databases says so in its own words
             raise UserError(
                 f"the store {tracking_uri} cannot be read ({error}): check the address, and that its server is running"
             ) from error

@@ -9,6 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from usplit_core.errors import OutputError
+
 #: Widths of one and of two columns of a journal page.
 COLUMN_MM = 88.0
 PAGE_MM = 180.0
@@ -69,19 +71,31 @@ class Files(NamedTuple):
 
 
 def draw_and_save(draw: Callable[[Figure], None], *, width_mm: float, height_mm: float, stem: Path) -> Files:
-    """Draw on a fresh figure of the given size and write it beside `stem` as PNG and PDF, each whole or not at all."""
+    """Draw on a fresh figure of the given size and write it beside `stem` as PNG and PDF, each whole or not at all.
+
+    Raises
+    ------
+    OutputError
+        If they cannot be written.
+    """
     with mpl.rc_context(_RC):
         figure = Figure(figsize=(width_mm / _MM_PER_INCH, height_mm / _MM_PER_INCH), layout="constrained")
         FigureCanvasAgg(figure)
         draw(figure)
-        stem.parent.mkdir(parents=True, exist_ok=True)
         files = Files(stem.with_suffix(".png"), stem.with_suffix(".pdf"))
         figure.draw_without_rendering()
         # The places that have just been found, at the resolution of the PNG. With an engine, or with "none", matplotlib
         # would draw once more before each file.
         figure.set_layout_engine(None)
-        _save(figure, files.png, {"Software": None})
-        _save(figure, files.pdf, {"Creator": None, "Producer": None, "CreationDate": None})
+        try:
+            stem.parent.mkdir(parents=True, exist_ok=True)
+            _save(figure, files.png, {"Software": None})
+            _save(figure, files.pdf, {"Creator": None, "Producer": None, "CreationDate": None})
+        except OSError as error:
+            raise OutputError(
+                f"{stem.parent} cannot hold the figures ({error.strerror}): "
+                "name a folder that may be written to and has room"
+            ) from error
     return files
 
 

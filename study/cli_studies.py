@@ -169,7 +169,7 @@ def doctor(
 @app.command(epilog="Example: usplit dashboard --port 5001")
 def dashboard(
     store: StorePath = STORE,
-    port: Annotated[int, typer.Option(help="Port on this machine.")] = 5000,
+    port: Annotated[int, typer.Option(help="Port on this machine.", min=1, max=65535)] = 5000,
     host: Annotated[str, typer.Option(help="Address to listen on; the default is reachable from here only.")] = (
         "127.0.0.1"
     ),

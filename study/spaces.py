@@ -36,7 +36,7 @@ def load_space(name: str) -> Study:
         spec.loader.exec_module(module)
     except UserError as error:
         raise SpaceError(f"{name}: {error}") from None
-    except Exception as error:  # whatever a user's file raises is the user's to mend, so name file and line
+    except (Exception, SystemExit) as error:  # whatever a user's file raises is the user's to mend: name file and line
         raise SpaceError(f"{name}, line {_line(error, path)}: {type(error).__name__}: {error}") from None
     study = getattr(module, "STUDY", None)
     if not isinstance(study, Study):
@@ -56,12 +56,12 @@ def find_space(name: str) -> Path:
     if path.is_file():
         return path
     spaces = shipped_spaces()
-    if path.stem in spaces and (path.parent.name in ("", "search_spaces")):
+    if path.stem in spaces and path.suffix in ("", ".py") and path.parent.name in ("", "search_spaces"):
         return spaces[path.stem]
     raise SpaceError(f"search space {name!r}: no such file, and none of that name is shipped; {nearest(name, spaces)}")
 
 
-def _line(error: Exception, path: Path) -> int:
+def _line(error: BaseException, path: Path) -> int:
     if isinstance(error, SyntaxError) and error.lineno is not None:
         return error.lineno
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]

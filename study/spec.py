@@ -6,7 +6,6 @@ anything else happens.
 """
 
 import itertools
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -20,6 +19,7 @@ from study.words.checks import (
     check_constraints,
     check_design,
     check_factors,
+    check_name,
     check_names,
     check_objectives,
     check_population,
@@ -116,8 +116,7 @@ class Study:
     failures_allowed: int = 3
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,60}", self.name):
-            raise ConfigError(f"study name {self.name!r}: use lower-case letters, digits, - and _, at most 61 of them")
+        check_name(self.name)
         for group in ("base", "train", "evaluate"):
             object.__setattr__(self, group, MappingProxyType(dict(getattr(self, group))))
         if not isinstance(self.design, Design):

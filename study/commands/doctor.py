@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from study import environment
@@ -42,7 +43,7 @@ def _table(findings: list[Finding]) -> Table:
     for heading in ("", "what", "seen"):
         table.add_column(heading)
     for finding in findings:
-        table.add_row(_SIGNS[finding.level], finding.what, finding.seen)
+        table.add_row(_SIGNS[finding.level], escape(finding.what), escape(finding.seen))
     return table
 
 

@@ -6,6 +6,7 @@ from rich.console import Console
 
 from study import environment
 from study.commands.program import program
+from usplit_core.errors import OutputError
 
 
 def freeze_command(study: str, store: Path, out: Path | None) -> None:
@@ -18,10 +19,13 @@ def freeze_command(study: str, store: Path, out: Path | None) -> None:
     """
     environment.set_defaults()
     from analysis.freeze import write_frozen
+    from analysis.frozen import is_frozen
     from study.commands.results import open_source
 
     source = open_source(study, store)
     path = Path(f"{source.record.name}.parquet") if out is None else out
+    if not is_frozen(str(path)):
+        raise OutputError(f"--out {path}: a frozen study is a .parquet file; name it {path.with_suffix('.parquet')}")
     write_frozen(source.record, path, source.overview)
     trials, evaluations = len(source.record.trials), len(source.record.evaluations)
     Console().print(

@@ -1,14 +1,15 @@
 """`usplit new`: write a search space to begin with."""
 
-import re
 import tempfile
 from pathlib import Path
 
 from rich.console import Console
 
+from study.commands.program import program
 from study.new_space import EXAMPLE_IMAGES, render_space
 from study.spaces import load_space
 from study.spec import evaluation_runs, train_runs
+from study.words.checks import check_name
 from usplit_core.data.frames import SYNTHETIC_PREFIX
 from usplit_core.data.header import read_header
 from usplit_core.data.locate import PACKAGE_PREFIX
@@ -23,8 +24,7 @@ def new_command(name: str, out: Path, images: list[str], *, axes: str | None) ->
     UserError
         If the name, the place or the images cannot be used.
     """
-    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,60}", name):
-        raise ConfigError(f"study name {name!r}: use lower-case letters, digits, - and _, at most 61 of them")
+    check_name(name)
     if not out.is_dir():
         raise OutputError(f"{out} is no folder: make it first, or name one that exists with --out")
     file = out / f"{name}.py"
@@ -41,7 +41,7 @@ def new_command(name: str, out: Path, images: list[str], *, axes: str | None) ->
     console = Console(soft_wrap=True, highlight=False)
     console.print(f"{file} is written. Read it, change what you like, then:", markup=False)
     for command in ("plan", "run"):
-        console.print(f"  usplit {command} {file}", markup=False)
+        console.print(f"  {program()} {command} {file}", markup=False)
 
 
 def _images(images: list[str]) -> str | tuple[str, ...]:
@@ -52,6 +52,13 @@ def _images(images: list[str]) -> str | tuple[str, ...]:
         name if name.startswith((SYNTHETIC_PREFIX, PACKAGE_PREFIX)) else str(Path(name).expanduser().resolve())
         for name in images
     ]
+    for path in paths:
+        try:
+            path.encode("utf-8")
+        except UnicodeEncodeError:
+            raise ConfigError(
+                f"the name {path!r} is not in UTF-8, which search spaces are written in: rename it"
+            ) from None
     return paths[0] if len(paths) == 1 else tuple(paths)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from study import environment
@@ -37,7 +38,7 @@ def plan_command(space: str, settings: list[str], store: Path, *, name: str | No
     console = Console()
     if not console.is_terminal or console.width > _WIDTH:
         console = Console(width=_WIDTH)
-    console.print(f"[bold]{study.name}[/]: {study.question}", soft_wrap=True)
+    console.print(f"[bold]{study.name}[/]: {escape(study.question)}", soft_wrap=True)
     many = plan.sampled or len(plan.configurations) > _MOST_ROWS
     console.print(ranges_table(plan.configurations) if many else configurations_table(plan.configurations))
     for line in total_lines(plan):
@@ -55,7 +56,7 @@ def configurations_table(configurations: Sequence[Configuration]) -> Table:
         table.add_column(heading, justify="right")
     for one in configurations:
         numbers = [_show(value(one), text) for _, value, text in _COLUMNS]
-        table.add_row(one.label, str(one.trials), str(one.to_train), str(one.evaluations_to_do), *numbers)
+        table.add_row(escape(one.label), str(one.trials), str(one.to_train), str(one.evaluations_to_do), *numbers)
     return table
 
 

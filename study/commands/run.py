@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 
 from study import environment
 from study.commands.spaces import study_from
@@ -40,7 +41,7 @@ def run_command(
     study = study_from(space, settings, name)
     places = open_store(store, tracking_uri, shared)
     prepared = prepare(study)
-    console.print(f"[bold]{study.name}[/]: {study.question}", soft_wrap=True)
+    console.print(f"[bold]{study.name}[/]: {escape(study.question)}", soft_wrap=True)
     console.print(_size(prepared), highlight=False)
     if address is None:
         for warning in foresee(prepared, places):

@@ -7,6 +7,7 @@ from dataclasses import replace
 from study.errors import SpaceError
 from study.spaces import load_space
 from study.spec import Study, override
+from study.words.checks import LONGEST_NAME
 
 
 def study_from(space: str, settings: list[str], name: str | None) -> Study:
@@ -28,7 +29,7 @@ def study_from(space: str, settings: list[str], name: str | None) -> Study:
     if not changes:
         return study
     digest = hashlib.blake2b(json.dumps(changes, sort_keys=True).encode(), digest_size=3).hexdigest()
-    return replace(changed, name=f"{study.name}-{digest}")
+    return replace(changed, name=f"{study.name[: LONGEST_NAME - len(digest) - 1]}-{digest}")
 
 
 def parse_pair(text: str) -> tuple[str, str]:

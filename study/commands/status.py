@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from study.engine.ledger import TrialStatus, read_spent, read_statuses
@@ -29,7 +30,7 @@ def status_command(study: str, store: Path) -> None:
         raise StoreError(f"study {study!r}: the store {store} has none of that name")
     console = Console()
     console.print(_table(statuses, _last_epochs(places, study)))
-    console.print(_summary(places, study, statuses), highlight=False, soft_wrap=True)
+    console.print(_summary(places, study, statuses), highlight=False, markup=False, soft_wrap=True)
 
 
 def _table(statuses: list[TrialStatus], epochs: dict[str, dict[str, Any]]) -> Table:
@@ -42,12 +43,12 @@ def _table(statuses: list[TrialStatus], epochs: dict[str, dict[str, Any]]) -> Ta
     for status in statuses:
         last = epochs.get(status.fingerprint)
         table.add_row(
-            status.label,
+            escape(status.label),
             "running" if status.state == "leased" else status.state,
             f"{last['epoch']}/{last['epochs']}" if last else "",
             f"{last['metrics'][MONITOR.key]:.2f}" if last else "",
             f"{status.evaluations_done}/{status.evaluations_planned}",
-            status.reason,
+            escape(status.reason),
         )
     return table
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 
 from study.engine.ledger import TrialStatus
@@ -160,9 +161,9 @@ def _table(board: Board) -> Table:
     now = time.monotonic()
     for trial in board.trials.values():
         table.add_row(
-            trial.label,
+            escape(trial.label),
             _COLOURS.get(trial.state, trial.state),
-            trial.place if trial.state in _RUNNING else "",
+            escape(trial.place) if trial.state in _RUNNING else "",
             f"{trial.epoch}/{trial.epochs}" if trial.epoch else "",
             _number(trial.metrics.get(_LOSS), 3),
             _number(trial.metrics.get(MONITOR.key), 2),

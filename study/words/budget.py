@@ -29,7 +29,7 @@ class Budget:
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            if value is not None and value <= 0:
+            if value is not None and not value > 0:  # nor NaN
                 raise ConfigError(f"budget.{name} = {value}: give a number above 0, or leave it out for no limit")
 
 

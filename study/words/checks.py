@@ -1,6 +1,7 @@
 """What is refused when a study is made: each message names the value, the rule and the remedy."""
 
 import inspect
+import re
 from collections.abc import Mapping, Sequence
 
 from study.words.designs import Adaptive, Crossed, Design, OneFactor, Population, Search
@@ -12,6 +13,15 @@ from usplit_core.settings import Setting, check_setting, setting
 from usplit_core.vocabulary import HEADLINE, METRICS, MONITOR
 
 SEED = "train.seed"
+LONGEST_NAME = 61
+
+
+def check_name(name: str) -> None:
+    """Refuse a study name that is no name of a folder on every system."""
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name) or len(name) > LONGEST_NAME:
+        raise ConfigError(
+            f"study name {name!r}: use lower-case letters, digits, - and _, at most {LONGEST_NAME} of them"
+        )
 
 
 def check_names(

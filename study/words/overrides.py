@@ -64,7 +64,7 @@ def changed_fields(study: Changeable, settings: Mapping[str, str]) -> dict[str, 
 
 
 def _count(name: str, text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
+    if not text.isdecimal() or int(text) < 1:
         what = "seeds" if name == "replicates" else name
         raise ConfigError(f"{name} = {text!r}: give a whole number of {what}, at least 1")
     return int(text)
@@ -95,17 +95,20 @@ def _levels(name: str, text: str) -> list[Setting]:
 
 def _fitting(conditions: tuple[Condition, ...], train: dict[str, Factor]) -> tuple[Condition, ...]:
     """Return the conditions without levels that are gone; a factor that never varies any more leaves `train`."""
-    kept: list[Condition] = []
-    for rule in conditions:
-        if not isinstance(rule, Only):
-            kept.append(rule)
-            continue
-        where = {name: _remaining(wanted, train.get(name)) for name, wanted in rule.where.items()}
-        if all(where.values()):
-            kept.append(Only(rule.factor, where))
-        else:
-            train.pop(rule.factor, None)
-    return tuple(rule for rule in kept if rule.factor in train)
+    while True:
+        kept: list[Condition] = []
+        varied = len(train)
+        for rule in conditions:
+            if not isinstance(rule, Only):
+                kept.append(rule)
+                continue
+            where = {name: _remaining(wanted, train.get(name)) for name, wanted in rule.where.items()}
+            if all(where.values()):
+                kept.append(Only(rule.factor, where))
+            else:
+                train.pop(rule.factor, None)
+        if len(train) == varied:  # or conditions on what has just left are looked at again, whatever their order
+            return tuple(rule for rule in kept if rule.factor in train)
 
 
 def _remaining(wanted: Setting, factor: Factor | None) -> tuple[Setting, ...]:

@@ -21,7 +21,7 @@ class Resources:
     gpus: float | None = None
 
     def __post_init__(self) -> None:
-        if self.cpus < 1:
-            raise ConfigError(f"resources.cpus = {self.cpus}: a trial needs at least one core")
+        if type(self.cpus) is not int or self.cpus < 1:
+            raise ConfigError(f"resources.cpus = {self.cpus}: a trial needs one core, or a whole number of them")
         if self.gpus is not None and not (0 <= self.gpus <= 1 or self.gpus == int(self.gpus)):
             raise ConfigError(f"resources.gpus = {self.gpus}: use a fraction up to 1, or a whole number")

@@ -81,6 +81,6 @@ def describe_stopping(stopping: Stopping | None) -> dict[str, Any] | None:
     return None if stopping is None else {"rule": type(stopping).__name__, **vars(stopping)}
 
 
-def _at_least(limit: int, name: str, value: int) -> None:
-    if value < limit:
-        raise ConfigError(f"{name} = {value}: must be at least {limit}")
+def _at_least(limit: int, name: str, value: float) -> None:
+    if not (isinstance(value, int) and value >= limit):
+        raise ConfigError(f"{name} = {value}: must be a whole number of at least {limit}")

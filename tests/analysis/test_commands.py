@@ -9,6 +9,7 @@ from typer.testing import CliRunner, Result
 
 from study.cli import app
 from tests.analysis.tiny_study import STUDY, TinyStore
+from usplit_core.errors import UserError
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +84,21 @@ def test_studies_are_compared_side_by_side(frozen: Path, store: Path) -> None:
 def test_what_cannot_be_compared_is_refused(frozen: Path, words: tuple[str, ...], message: str) -> None:
     with pytest.raises(Exception, match=message):
         usplit("compare", frozen, *words)
+
+
+def test_places_that_cannot_be_used_are_refused(frozen: Path, tmp_path: Path) -> None:
+    (tmp_path / "a_file").touch()
+    with pytest.raises(UserError, match="name a folder that may be written to"):
+        usplit("figures", frozen, "--out", tmp_path / "a_file")
+    with pytest.raises(UserError, match=r"name it .*study\.parquet"):
+        usplit("freeze", frozen, "--out", tmp_path / "study.pq")
+
+
+def test_a_tracking_store_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "ledger.sqlite").touch()
+    (tmp_path / "mlflow.db").write_bytes(b"no database")
+    with pytest.raises(UserError, match="cannot be read"):
+        usplit("figures", STUDY, "--store", tmp_path)
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:

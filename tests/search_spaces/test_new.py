@@ -1,5 +1,6 @@
 """`usplit new` writes a search space that runs as it stands, fitted to the images, and replaces nothing."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -121,3 +122,5 @@ def test_a_folder_or_image_that_does_not_exist_is_refused(tmp_path: Path) -> Non
         new_command("cells", tmp_path / "none", [], axes=None)
     with pytest.raises(UserError, match="does not exist"):
         new_command("cells", tmp_path, [str(tmp_path / "none.tif")], axes=None)
+    with pytest.raises(UserError, match="is not in UTF-8"):
+        new_command("cells", tmp_path, [os.fsdecode(os.fsencode(tmp_path) + b"/\xff.tif")], axes=None)

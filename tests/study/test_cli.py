@@ -103,6 +103,7 @@ def test_one_channel_where_two_are_needed_stops_a_study(
         ("import nothing_of_that_name", "line 1"),
         ("x = (", "line 1"),
         ("\nfrom study.spec import Study\nSTUDY = Study(nam='x')", "line 3"),
+        ("\nraise SystemExit(0)", "line 2: SystemExit"),
     ],
 )
 def test_a_search_space_that_cannot_be_loaded_is_one_message(
@@ -119,6 +120,8 @@ def test_an_unknown_search_space_names_the_nearest(
 ) -> None:
     assert usplit(monkeypatch, "plan", "quickstrat") == 2
     assert "did you mean 'quickstart'" in capsys.readouterr().err
+    assert usplit(monkeypatch, "plan", "quickstart.yaml") == 2
+    assert "no such file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["status", "figures"])
@@ -127,6 +130,28 @@ def test_a_store_without_studies_is_refused(
 ) -> None:
     assert usplit(monkeypatch, command, "small", "--store", tmp_path / "nowhere") == 2
     assert "no study has been run there" in capsys.readouterr().err
+
+
+def test_brackets_in_a_question_are_printed_as_they_are(
+    space: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    space.write_text(f"{space.read_text()}\nimport dataclasses\n")
+    with space.open("a") as file:
+        file.write("STUDY = dataclasses.replace(STUDY, question='Is [padding] in [px/s] [/s] better?')\n")
+    assert usplit(monkeypatch, "plan", space) == 0
+    assert "Is [padding] in [px/s] [/s] better?" in capsys.readouterr().out
+
+
+def test_a_long_name_gets_no_longer_by_settings(
+    space: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = "n" * 61
+    with space.open("a") as file:
+        file.write(f"\nimport dataclasses\nSTUDY = dataclasses.replace(STUDY, name={name!r})\n")
+    assert usplit(monkeypatch, "plan", space, "--set", "train.epochs=2") == 0
+    assert "nnn-" in capsys.readouterr().out
 
 
 def test_a_plan_counts_trainings_and_evaluations_and_writes_nothing(

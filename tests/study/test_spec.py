@@ -174,6 +174,22 @@ def test_a_command_line_changes_ranges_draws_and_choices() -> None:
     assert changed.design == Search(trials=5)
 
 
+def test_what_depends_on_a_factor_that_a_command_line_ends_leaves_too_in_any_order() -> None:
+    train = {
+        "model.lc_depth": Grid(0, 2),
+        "model.variant": Grid("lean", "regular"),
+        "train.batch_size": Grid(4, 8),
+    }
+    rules = (
+        Only("train.batch_size", where={"model.variant": "regular"}),
+        Only("model.variant", where={"model.lc_depth": 2}),
+    )
+    for conditions in (rules, rules[::-1]):
+        changed = override(make_study(train=train, conditions=conditions), {"model.lc_depth": "0"})
+        assert list(changed.train) == ["model.lc_depth"]
+        assert changed.conditions == ()
+
+
 def test_a_command_line_fixes_a_factor_by_one_value() -> None:
     changed = override(make_search(), {"model.depth": "5", "model.architecture": "hae"})
     assert {run.model.depth for run in train_runs(changed)} == {5}
@@ -228,7 +244,7 @@ def test_a_wrong_change_of_a_search_is_refused(settings: dict[str, Any], message
         override(make_search(), settings)
 
 
-@pytest.mark.parametrize("resources", [{"cpus": 0}, {"gpus": 1.5}, {"gpus": -0.5}])
+@pytest.mark.parametrize("resources", [{"cpus": 0}, {"cpus": 1.5}, {"gpus": 1.5}, {"gpus": -0.5}])
 def test_resources_that_no_trial_can_have_are_refused(resources: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         Resources(**resources)

@@ -73,6 +73,7 @@ def test_messages_that_are_no_epochs_pass(rule: Stopping) -> None:
     [
         (ASHA, {"reduction": 1}),
         (ASHA, {"grace_epochs": 0}),
+        (ASHA, {"grace_epochs": float("nan")}),
         (Hyperband, {"brackets": 0}),
         (MedianStopping, {"min_trials": 0}),
     ],

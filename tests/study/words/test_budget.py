@@ -25,7 +25,7 @@ def test_the_limit_that_is_reached_is_named(budget: Budget, name: str) -> None:
     assert f"budget.{name}" in exhausted(budget, Spent(2.0, 3.0, 100, 4))
 
 
-@pytest.mark.parametrize("limits", [{"steps": 0}, {"wall_hours": -1.0}])
+@pytest.mark.parametrize("limits", [{"steps": 0}, {"wall_hours": -1.0}, {"device_hours": float("nan")}])
 def test_a_budget_of_nothing_is_refused(limits: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match="above 0"):
         Budget(**limits)  # type: ignore[arg-type] # a user's mistake
