@@ -46,9 +46,15 @@ class TrialProgress:
 
 
 class Board:
-    """The progress of all trials of a study, fed with the messages of the workers."""
+    """The progress of all trials of a study, fed with the messages of the workers.
 
-    def __init__(self, trials: Sequence[PlannedTrial], statuses: Sequence[TrialStatus]) -> None:
+    `problem` returns what goes wrong beside the trials, such as a tracking store that is away; empty if nothing.
+    """
+
+    def __init__(
+        self, trials: Sequence[PlannedTrial], statuses: Sequence[TrialStatus], problem: Callable[[], str] = lambda: ""
+    ) -> None:
+        self.problem = problem
         self.trials: dict[str, TrialProgress] = {}
         self.started = time.monotonic()
         self.add(trials)
@@ -135,11 +141,16 @@ def shown(board: Board, console: Console, log: Path) -> Iterator[Callable[[str, 
                 yield record
             console.print(_table(board))
         else:
+            told = ""
 
             def print_line(fingerprint: str, message: Message) -> None:
+                nonlocal told
                 record(fingerprint, message)
-                if _worth_a_line(message):
-                    console.print(_line(board, fingerprint, message), highlight=False, soft_wrap=True)
+                lines = [_line(board, fingerprint, message)] if _worth_a_line(message) else []
+                if told != (told := board.problem()) and told:
+                    lines.append(f"note: {told}")
+                for line in lines:
+                    console.print(line, highlight=False, markup=False, soft_wrap=True)
 
             yield print_line
 
@@ -173,6 +184,8 @@ def _table(board: Board) -> Table:
         )
     left = board.seconds_left()
     table.caption = f"{_duration(now - board.started)} so far" + (f", about {_duration(left)} left" if left else "")
+    if problem := board.problem():
+        table.caption += f"\nnote: {escape(problem)}"
     table.caption_justify = "left"
     return table
 
@@ -213,12 +226,12 @@ def _line(board: Board, fingerprint: str, message: Message) -> str:
         return (
             f"{start}epoch {trial.epoch}/{trial.epochs}  loss {_number(trial.metrics.get(_LOSS), 3)}  "
             f"PSNR {_number(trial.metrics.get(MONITOR.key), 2)} dB" + (f"  ({_duration(left)} left)" if left else "")
-        ).replace("[", r"\[", 1)
+        )
     if message["kind"] == "evaluation":
         text = f"evaluated {message['key']} ({trial.evaluations}/{trial.evaluations_planned})"
     else:
         text = message["kind"] + (f": {message['reason']}" if message.get("reason") else "")
-    return (start + text).replace("[", r"\[", 1)
+    return start + text
 
 
 def _number(value: float | None, digits: int) -> str:
