@@ -12,7 +12,7 @@ from pathlib import Path
 from study.cluster.connection import token_place
 from study.cluster.findings import Finding, free_space
 from study.cluster.nodes import versions
-from study.engine.ledger_file import check_version, open_to_read, running_study
+from study.engine.ledger_file import REMEDY_OF_DAMAGE, check_version, connect_to_read, running_study
 from study.errors import StoreError
 from study.sharing.objects import check_address
 from study.sharing.shared_store import check_shared
@@ -152,7 +152,7 @@ def file_system(root: Path, mounts: Path) -> str:
 
 def _ledger(path: Path) -> Finding:
     try:
-        with open_to_read(path) as connection:
+        with connect_to_read(path) as connection:
             check_version(connection, path)
             broken = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
             leased = connection.execute("SELECT count(*) FROM trials WHERE state = 'leased'").fetchone()[0]
@@ -161,8 +161,7 @@ def _ledger(path: Path) -> Finding:
     except sqlite3.Error as error:
         broken = str(error)
     if broken != "ok":
-        remedy = "move ledger.sqlite away and run the study again: what is in the trial folders is not computed twice"
-        return Finding("problem", "ledger", f"{path.name} is damaged ({broken})", remedy)
+        return Finding("problem", "ledger", f"{path.name} is damaged ({broken})", REMEDY_OF_DAMAGE)
     study = running_study(path)
     if study is not None:
         return Finding("ok", "ledger", f"study {study} is running, {leased} trials at a time")

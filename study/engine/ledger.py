@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from study.engine.ledger_file import Run, check_version, open_as_writer, open_to_read, transaction
+from study.engine.ledger_file import Run, open_as_writer, open_to_read, transaction
 from study.engine.sources import PastPoint, Point, PointState
 from study.planning.design import PlannedTrial
 from study.spec import Study
@@ -55,7 +55,7 @@ class Ledger:
         Raises
         ------
         StoreError
-            If another driver has it open, or a newer version wrote it.
+            If another driver has it open, a newer version wrote it, or it is damaged.
         """
         with open_as_writer(path, study) as connection:
             ledger = cls(connection)
@@ -278,12 +278,11 @@ def read_known(path: Path) -> tuple[dict[str, State], set[tuple[str, str]]]:
     Raises
     ------
     StoreError
-        If a newer version wrote the ledger.
+        If the ledger cannot be read, or a newer version wrote it.
     """
     if not path.exists():
         return {}, set()
     with open_to_read(path) as connection:
-        check_version(connection, path)
         states = dict(connection.execute("SELECT fingerprint, state FROM trials"))
         done = connection.execute("SELECT fingerprint, key FROM evaluations WHERE metrics IS NOT NULL")
         return states, set(done)

@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from study.engine.outage import outlast
+from study.engine.outage import is_outage, outlast
 from study.errors import StoreError
 
 #: Executes a statement of a transaction with its parameters; returns its cursor.
@@ -17,39 +17,39 @@ Run = Callable[..., sqlite3.Cursor]
 #: Raised when the tables change; a store of a newer version is refused.
 SCHEMA_VERSION = 2
 
+REMEDY_OF_DAMAGE = "move ledger.sqlite away and run the study again: what is in the trial folders is not computed twice"
+
 # New tables only, so far: a ledger of version 1 is brought up to date by making them.
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS studies (
-    name TEXT PRIMARY KEY, description TEXT NOT NULL, created REAL NOT NULL
-);
-CREATE TABLE IF NOT EXISTS trials (
-    fingerprint TEXT PRIMARY KEY, cell TEXT NOT NULL, run TEXT NOT NULL,
-    state TEXT NOT NULL, reason TEXT NOT NULL DEFAULT ''
-);
-CREATE TABLE IF NOT EXISTS study_trials (
-    study TEXT NOT NULL REFERENCES studies (name), fingerprint TEXT NOT NULL REFERENCES trials (fingerprint),
-    position INTEGER NOT NULL, label TEXT NOT NULL, PRIMARY KEY (study, fingerprint)
-);
-CREATE TABLE IF NOT EXISTS attempts (
-    id INTEGER PRIMARY KEY, fingerprint TEXT NOT NULL REFERENCES trials (fingerprint),
-    started REAL NOT NULL, ended REAL, outcome TEXT NOT NULL DEFAULT '', reason TEXT NOT NULL DEFAULT ''
-);
-CREATE TABLE IF NOT EXISTS attempt_costs (
-    attempt INTEGER PRIMARY KEY REFERENCES attempts (id), devices REAL NOT NULL, steps INTEGER NOT NULL DEFAULT 0
-);
-CREATE TABLE IF NOT EXISTS evaluations (
-    fingerprint TEXT NOT NULL REFERENCES trials (fingerprint), key TEXT NOT NULL,
-    tiling TEXT NOT NULL, metrics TEXT, PRIMARY KEY (fingerprint, key)
-);
-CREATE TABLE IF NOT EXISTS study_evaluations (
-    study TEXT NOT NULL REFERENCES studies (name), fingerprint TEXT NOT NULL, key TEXT NOT NULL,
-    PRIMARY KEY (study, fingerprint, key)
-);
-CREATE TABLE IF NOT EXISTS points (
-    study TEXT NOT NULL REFERENCES studies (name), number INTEGER NOT NULL, settings TEXT NOT NULL,
-    state TEXT NOT NULL DEFAULT 'open', objectives TEXT, PRIMARY KEY (study, number)
-);
-"""
+_TABLES = {
+    "studies": "name TEXT PRIMARY KEY, description TEXT NOT NULL, created REAL NOT NULL",
+    "trials": """
+        fingerprint TEXT PRIMARY KEY, cell TEXT NOT NULL, run TEXT NOT NULL,
+        state TEXT NOT NULL, reason TEXT NOT NULL DEFAULT ''
+    """,
+    "study_trials": """
+        study TEXT NOT NULL REFERENCES studies (name), fingerprint TEXT NOT NULL REFERENCES trials (fingerprint),
+        position INTEGER NOT NULL, label TEXT NOT NULL, PRIMARY KEY (study, fingerprint)
+    """,
+    "attempts": """
+        id INTEGER PRIMARY KEY, fingerprint TEXT NOT NULL REFERENCES trials (fingerprint),
+        started REAL NOT NULL, ended REAL, outcome TEXT NOT NULL DEFAULT '', reason TEXT NOT NULL DEFAULT ''
+    """,
+    "attempt_costs": """
+        attempt INTEGER PRIMARY KEY REFERENCES attempts (id), devices REAL NOT NULL, steps INTEGER NOT NULL DEFAULT 0
+    """,
+    "evaluations": """
+        fingerprint TEXT NOT NULL REFERENCES trials (fingerprint), key TEXT NOT NULL,
+        tiling TEXT NOT NULL, metrics TEXT, PRIMARY KEY (fingerprint, key)
+    """,
+    "study_evaluations": """
+        study TEXT NOT NULL REFERENCES studies (name), fingerprint TEXT NOT NULL, key TEXT NOT NULL,
+        PRIMARY KEY (study, fingerprint, key)
+    """,
+    "points": """
+        study TEXT NOT NULL REFERENCES studies (name), number INTEGER NOT NULL, settings TEXT NOT NULL,
+        state TEXT NOT NULL DEFAULT 'open', objectives TEXT, PRIMARY KEY (study, number)
+    """,
+}
 
 
 @contextmanager
@@ -59,10 +59,11 @@ def open_as_writer(path: Path, study: str) -> Iterator[sqlite3.Connection]:
     Raises
     ------
     StoreError
-        If another driver has it open, or a newer version wrote it.
+        If another driver has it open, a newer version wrote it, or it is damaged.
     """
     with _only_writer(path, study), closing(sqlite3.connect(path, timeout=5.0, isolation_level=None)) as connection:
-        _migrate(connection, path)
+        with _told(path):
+            _migrate(connection, path)
         yield connection
 
 
@@ -110,8 +111,28 @@ def _say(reason: str) -> None:
 
 @contextmanager
 def open_to_read(path: Path) -> Iterator[sqlite3.Connection]:
-    """Open the ledger at `path` beside its writer."""
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5.0)) as connection:
+    """Open the ledger at `path` beside its writer; tables that it has not yet are empty.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be read, or a newer version wrote it.
+    """
+    with _told(path), connect_to_read(path) as connection:
+        check_version(connection, path)
+        yield connection
+
+
+@contextmanager
+def connect_to_read(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open the ledger at `path` as `open_to_read` does, and raise what SQLite raises."""
+    # A driver that was killed in a transaction leaves a journal, which whoever reads next must roll back: that takes
+    # leave to write. Where the file system gives none, SQLite opens the file to read by itself.
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=5.0)) as connection:
+        there = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        for name in _TABLES.keys() - there:
+            connection.execute(f"CREATE TEMP TABLE {name} ({_TABLES[name]})")
+        connection.execute("PRAGMA query_only = 1")
         yield connection
 
 
@@ -169,5 +190,17 @@ def check_version(connection: sqlite3.Connection, path: Path) -> None:
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     check_version(connection, path)
-    connection.executescript(_SCHEMA)
-    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    with transaction(connection) as run:
+        for name, columns in _TABLES.items():
+            run(f"CREATE TABLE IF NOT EXISTS {name} ({columns})")
+        run(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Tell what SQLite raises as a `StoreError` with a remedy."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        remedy = "run the same command again once its file system works" if is_outage(error) else REMEDY_OF_DAMAGE
+        raise StoreError(f"{path} cannot be read ({error}): {remedy}") from error
