@@ -6,6 +6,7 @@ pending again.
 """
 
 import json
+import math
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
@@ -13,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from study.engine.ledger_file import Run, open_as_writer, open_to_read, transaction
+from study.engine.ledger_file import Run, last_write, open_as_writer, open_to_read, transaction
 from study.engine.sources import PastPoint, Point, PointState
 from study.planning.design import PlannedTrial
 from study.spec import Study
@@ -57,9 +58,10 @@ class Ledger:
         StoreError
             If another driver has it open, a newer version wrote it, or it is damaged.
         """
+        died = last_write(path)  # if one was killed
         with open_as_writer(path, study) as connection:
             ledger = cls(connection)
-            ledger.release_leases("the driver ended")
+            ledger.release_leases("the driver ended", ended=died)
             yield ledger
 
     def register(self, study: Study, trials: Sequence[PlannedTrial]) -> None:
@@ -193,14 +195,18 @@ class Ledger:
                 (time.time(), outcome, reason, fingerprint),
             )
 
-    def release_leases(self, reason: str) -> bool:
-        """Make trials that workers have pending again; return whether there were any."""
+    def release_leases(self, reason: str, *, ended: float = math.inf) -> bool:
+        """Make trials that workers have pending again; return whether there were any.
+
+        Their attempts end at the time `ended`, or now if that is earlier.
+        """
+        now = time.time()
         with self._transaction() as run:
             released = run("UPDATE trials SET state = 'pending' WHERE state = 'leased'").rowcount
-            run("UPDATE attempts SET started = ? WHERE ended IS NULL AND outcome = 'queued'", (time.time(),))
+            run("UPDATE attempts SET started = ? WHERE ended IS NULL AND outcome = 'queued'", (now,))
             run(
-                "UPDATE attempts SET ended = ?, outcome = 'lost', reason = ? WHERE ended IS NULL",
-                (time.time(), reason),
+                "UPDATE attempts SET ended = max(started, ?), outcome = 'lost', reason = ? WHERE ended IS NULL",
+                (min(ended, now), reason),
             )
         return bool(released)
 

@@ -1,10 +1,12 @@
 """The ledger's file: its tables, its version, and the lock that makes one process its writer."""
 
 import fcntl
+import math
+import os
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -129,11 +131,28 @@ def connect_to_read(path: Path) -> Iterator[sqlite3.Connection]:
     # A driver that was killed in a transaction leaves a journal, which whoever reads next must roll back: that takes
     # leave to write. Where the file system gives none, SQLite opens the file to read by itself.
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=5.0)) as connection:
-        there = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        with _last_write_kept(path):
+            there = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         for name in _TABLES.keys() - there:
             connection.execute(f"CREATE TEMP TABLE {name} ({_TABLES[name]})")
         connection.execute("PRAGMA query_only = 1")
         yield connection
+
+
+def last_write(path: Path) -> float:
+    """Return when a driver last wrote to the ledger: its last sign of life; infinite where there is none."""
+    return path.stat().st_mtime if path.exists() else math.inf
+
+
+@contextmanager
+def _last_write_kept(path: Path) -> Iterator[None]:
+    """Let a journal be rolled back as if nothing had been written: `last_write` tells of drivers alone."""
+    has_journal = path.with_name(f"{path.name}-journal").exists()
+    before = path.stat()
+    yield
+    if has_journal:
+        with suppress(OSError):  # only its owner may
+            os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 def running_study(path: Path) -> str | None:

@@ -1,5 +1,6 @@
 """What must run and what became of it outlives drivers, and has one writer."""
 
+import os
 import sqlite3
 import time
 from pathlib import Path
@@ -88,6 +89,24 @@ def test_a_trial_that_waits_for_a_device_costs_nothing(path: Path, monkeypatch: 
             ledger.release_leases("interrupted")
             found.append(ledger.spent(STUDY.name).device_hours)
         assert found == [0, 6, 6, 6, 6, 6]
+
+
+@pytest.mark.parametrize(
+    ("last_write", "hours"),
+    [pytest.param(13, 3, id="at work"), pytest.param(9, 0, id="just begun"), pytest.param(99, 72, id="clocks differ")],
+)
+def test_what_a_killed_driver_had_running_costs_until_its_last_write(
+    last_write: int, hours: float, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "time", lambda: 3600.0 * 10)
+    with Ledger.open(path) as ledger:
+        trial = registered(ledger)[0]
+        ledger.lease(trial, devices=2)
+        ledger.begin(trial)
+    os.utime(path, (0, 3600 * last_write))
+    monkeypatch.setattr(time, "time", lambda: 3600.0 * 82)
+    with Ledger.open(path) as ledger:
+        assert ledger.spent(STUDY.name).device_hours == 2 * hours
 
 
 def test_attempts_are_numbered(path: Path) -> None:

@@ -1,5 +1,6 @@
 """The ledger's file can be opened again, however its driver ended."""
 
+import os
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from study.engine.ledger import Ledger, read_known, read_spent, read_statuses
-from study.engine.ledger_file import SCHEMA_VERSION
+from study.engine.ledger_file import SCHEMA_VERSION, last_write
 from study.errors import StoreError
 from study.planning.design import plan_trials
 from tests.study.test_spec import make_study
@@ -47,6 +48,12 @@ def test_a_ledger_whose_driver_was_killed_in_a_transaction_is_read(killed: Path)
     assert evaluations == set()
     with Ledger.open(killed) as ledger:
         assert ledger.studies() == [STUDY.name]
+
+
+def test_reading_what_a_killed_driver_left_is_no_sign_of_its_life(killed: Path) -> None:
+    os.utime(killed, (0, 5))
+    read_known(killed)
+    assert last_write(killed) == 5
 
 
 def test_readers_leave_the_ledger_as_it_is(path: Path) -> None:
