@@ -7,7 +7,7 @@ never from Tune's own records.
 import json
 import tempfile
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import ray
 from ray import tune
@@ -20,6 +20,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from study.engine.trial import Assignment, Message, Sent, trainable
 from study.planning.cache import tidy_node
 from usplit_core.errors import UserError
+
+_Answer = TypeVar("_Answer")
 
 #: Tune hands these to workers on their command line, which every user of a node can read. Workers need no keys.
 _KEYS = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN"}
@@ -49,6 +51,44 @@ class Books(Protocol):
 
     def must_stop(self) -> bool:
         """Return whether all trials are to be ended."""
+
+
+class _GuardedBooks:
+    """The driver's books until they raise an error of use: then nothing more is booked, and all trials are ended.
+
+    Tune would make an error of its own of it, with a traceback for a message.
+    """
+
+    def __init__(self, books: Books) -> None:
+        self._books = books
+        self.problem: UserError | None = None
+
+    def next_assignment(self) -> Assignment | None:
+        return self._ask(self._books.next_assignment, None)
+
+    def has_leases(self) -> bool:
+        return self._ask(self._books.has_leases, False)
+
+    def take(self, fingerprint: str, message: Message) -> None:
+        self._ask(lambda: self._books.take(fingerprint, message), None)
+
+    def end(self, fingerprint: str, last: Message) -> None:
+        self._ask(lambda: self._books.end(fingerprint, last), None)
+
+    def lose(self, fingerprint: str, reason: str) -> None:
+        self._ask(lambda: self._books.lose(fingerprint, reason), None)
+
+    def must_stop(self) -> bool:
+        return self._ask(self._books.must_stop, True)
+
+    def _ask(self, question: Callable[[], _Answer], otherwise: _Answer) -> _Answer:
+        """Return the answer of the books, or another one once they have raised."""
+        if self.problem is None:
+            try:
+                return question()
+            except UserError as problem:
+                self.problem = problem
+        return otherwise
 
 
 class _DriverOnly:
@@ -165,7 +205,13 @@ def execute(
         Ends trials that fall behind; None = none.
     is_local
         Whether the cluster is this machine alone, where workers inherit the environment of this process.
+
+    Raises
+    ------
+    UserError
+        What `books` or `check_cluster` raise; all trials have been ended then.
     """
+    guarded = _GuardedBooks(books)
     # A worker with an environment of its own would be started anew, though one that is ready waits.
     DEFAULT_ENV_VARS.clear()
     ENV_VARS_TO_PROPAGATE.difference_update(set(ENV_VARS_TO_PROPAGATE) if is_local else _KEYS)
@@ -173,10 +219,12 @@ def execute(
     # Every launch makes a fresh Tuner, so what this one notes down serves nobody, and must not need the store.
     with tempfile.TemporaryDirectory(prefix="usplit-") as folder:
         try:
-            _tuner(books, frames, folder, check_cluster, scheduler).fit()
+            _tuner(guarded, frames, folder, check_cluster, scheduler).fit()
         except _Abandoned as abandoned:
             raise abandoned.__cause__ or abandoned from None
     _tidy_nodes()
+    if guarded.problem is not None:
+        raise guarded.problem
 
 
 def _tidy_nodes() -> None:

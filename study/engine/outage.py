@@ -32,8 +32,16 @@ _PASSING = frozenset(
         errno.ENXIO,
     }
 )
+#: The same in SQLite's words; and somebody else is at the file, a backup perhaps.
 _PASSING_SQLITE = frozenset(
-    {sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
+    {
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+    }
 )
 #: Free space that is asked for where no checkpoint tells how large the next one will be.
 _LEAST_BYTES = 1024**2

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -24,6 +24,7 @@ from study.sharing.shared_store import check_shared, fetched
 from study.spec import Population, Study, train_runs
 from study.store import Store
 from usplit_core.config import DataConfig, RunConfig
+from usplit_core.errors import UserError
 from usplit_core.settings import Setting
 
 if TYPE_CHECKING:
@@ -252,7 +253,7 @@ def _search(prepared: PreparedStudy, ledger: Ledger, *, fresh: bool) -> tuple["P
 def _run_on_ray(
     prepared: PreparedStudy, driver: "Driver", store: Store, address: str | None, local: "LocalRay | None"
 ) -> None:
-    from study.cluster.connection import connected
+    from study.cluster.connection import ClusterLost, connected
     from study.cluster.nodes import check_nodes
     from study.cluster.signals import ended_like_by_ctrl_c
     from study.engine.execution import execute
@@ -266,7 +267,14 @@ def _run_on_ray(
         driver.connect(datasets, Slots(study.resources, lambda run: _device_bytes(run, datasets)))
         for dataset in datasets.values():  # from now on, the copy that workers share is enough
             dataset.release()
-        execute(driver, frames, check_cluster=check_head, scheduler=_scheduler(prepared), is_local=address is None)
+        try:
+            execute(driver, frames, check_cluster=check_head, scheduler=_scheduler(prepared), is_local=address is None)
+        except ClusterLost:
+            raise  # the books are settled once Ray, which answers no more, has been left
+        except UserError:
+            with suppress(UserError):  # the first one tells more
+                driver.settle()
+            raise
 
 
 def _device_bytes(run: RunConfig, datasets: Mapping[DataKey, Dataset]) -> int:

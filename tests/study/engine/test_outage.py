@@ -5,6 +5,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,19 @@ def test_a_transaction_that_storage_undid_is_run_again_whole(tmp_path: Path, mon
     found = [row[0][:6] for row in connection.execute("SELECT text FROM notes ORDER BY rowid")]
     assert found == ["first", "second", "third"]
     connection.close()
+
+
+def test_a_ledger_that_somebody_else_has_locked_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "ledger.sqlite"
+    with (
+        closing(sqlite3.connect(path, isolation_level=None)) as other,
+        closing(sqlite3.connect(path, isolation_level=None, timeout=0)) as connection,
+    ):
+        connection.execute("CREATE TABLE notes (text TEXT)")
+        other.execute("BEGIN EXCLUSIVE")
+        monkeypatch.setattr(time, "sleep", lambda seconds: other.execute("ROLLBACK"))
+        insert(connection, "notes")
+        assert connection.execute("SELECT count(*) FROM notes").fetchone() == (1,)
 
 
 def insert(connection: sqlite3.Connection, *tables: str) -> None:

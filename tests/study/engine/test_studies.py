@@ -1,5 +1,7 @@
 """Whole studies on Ray: what is counted, pruned, searched and added later."""
 
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,6 +9,9 @@ from typing import Any
 import pytest
 
 import study
+from study.engine.driver import Driver
+from study.engine.ledger import read_statuses
+from study.engine.outage import StorageOutage
 from study.engine.result import StudyResult
 from study.spec import ASHA, AtMost, Choice, Grid, IntRange, LogUniform, Search, Study
 
@@ -113,3 +118,25 @@ def test_a_search_draws_its_points_once_and_can_be_extended(images: Path, tmp_pa
     longer = run(replace(asked, design=Search(trials=5, seed=1)), tmp_path)
     assert {row.fingerprint for row in first.trials} < {row.fingerprint for row in longer.trials}
     assert longer.trained == len(longer.trials) - len(first.trials)
+
+
+def test_what_the_driver_cannot_book_ends_the_study_in_order(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = small(images, replicates=2)
+    told: list[str] = []
+
+    def fail(driver: Driver, fingerprint: str, steps: int) -> None:
+        told.append(fingerprint)
+        raise StorageOutage("storage has failed for 600 s")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(Driver, "_count_steps", fail)
+        with pytest.raises(StorageOutage, match=r"^storage has failed for 600 s$"):
+            run(asked, tmp_path)
+    assert len(told) == 1
+    statuses = read_statuses(tmp_path / "ledger.sqlite", "small")
+    assert {status.state for status in statuses} <= {"pending", "finished"}
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as connection:
+        assert connection.execute("SELECT count(*) FROM runs WHERE status = 'RUNNING'").fetchone() == (0,)
+    assert run(asked, tmp_path).complete
