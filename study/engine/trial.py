@@ -125,8 +125,8 @@ def _run_at(place: Workplace, assignment: Assignment, frames: Mapping[str, Sent]
         raise
     except Exception as error:  # becomes the reason of the failed trial
         # Repeating would end the same way, so Ray must not see an exception and retry.
-        write_error(place.folder, traceback.format_exc())
-        with suppress(StoreError):  # it may be the reason
+        with suppress(OSError, StoreError):  # storage may be the reason
+            write_error(place.folder, traceback.format_exc())
             place.share()
         send({"kind": "failed", "reason": f"{failure_kind(error)}: {error}"})
         if isinstance(error, torch.OutOfMemoryError):

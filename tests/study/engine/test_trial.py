@@ -85,3 +85,22 @@ def test_a_full_store_costs_no_more_than_the_epoch_that_could_not_be_kept(
     assert [message["epoch"] for message in messages if message["kind"] == "epoch"] == [1, 2, 3]
     # One more than epochs: the second was trained twice.
     assert len(calls) == EPOCHS + 1
+
+
+def test_a_store_that_stays_full_fails_the_trial_with_the_reason(
+    assignment: Assignment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("study.engine.outage.time.sleep", lambda seconds: None)
+    full = OSError(errno.ENOSPC, "No space left on device")
+
+    def fail() -> None:
+        raise OutputError("the file cannot be written") from full
+
+    def write_nothing(folder: Path, text: str) -> None:
+        raise full
+
+    before_saving(monkeypatch, fail)
+    monkeypatch.setattr("study.engine.trial.write_error", write_nothing)
+    messages = run_and_listen(assignment)
+    assert [message["kind"] for message in messages] == ["started", "waiting", "failed"]
+    assert messages[-1]["reason"].startswith("storage: storage has failed for ")
