@@ -1,12 +1,12 @@
 """How a study was started, kept in the store so that it can be taken up by its name."""
 
 import json
-import shutil
 from pathlib import Path
 from typing import NamedTuple
 
 from study.errors import StoreError
 from study.store import Store
+from study.whole_files import read_json, write_whole
 from usplit_core.errors import nearest
 
 _SPACE, _OPTIONS = "space.py", "launch.json"
@@ -24,8 +24,8 @@ def keep_launch(store: Store, study: str, space: Path, settings: list[str]) -> N
     folder = store.study_folder(study)
     folder.mkdir(parents=True, exist_ok=True)
     if space.resolve() != (folder / _SPACE).resolve():
-        shutil.copyfile(space, folder / _SPACE)
-    (folder / _OPTIONS).write_text(json.dumps({"settings": settings}))
+        write_whole(folder / _SPACE, space.read_bytes())
+    write_whole(folder / _OPTIONS, json.dumps({"settings": settings}))
 
 
 def read_launch(store: Store, study: str) -> Launch:
@@ -34,10 +34,16 @@ def read_launch(store: Store, study: str) -> Launch:
     Raises
     ------
     StoreError
-        If the store has no study of that name.
+        If the store has no study of that name, or its note of the start is damaged.
     """
     folder = store.study_folder(study)
     if not (folder / _OPTIONS).exists():
         known = sorted(path.parent.name for path in store.studies.glob(f"*/{_OPTIONS}"))
         raise StoreError(f"study {study!r}: was never started in {store.root}; {nearest(study, known)}")
-    return Launch(folder / _SPACE, json.loads((folder / _OPTIONS).read_text())["settings"])
+    options = read_json(folder / _OPTIONS)
+    if options is None:
+        raise StoreError(
+            f"study {study!r}: {folder / _OPTIONS} is damaged: give `usplit run` its search space and settings once "
+            "more; what has been computed is kept"
+        )
+    return Launch(folder / _SPACE, options["settings"])

@@ -16,7 +16,6 @@ seconds), so each write first checks that its attempt is still the one that coun
 """
 
 import json
-import os
 import shutil
 import uuid
 from collections.abc import Mapping
@@ -25,6 +24,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from study.whole_files import read_json, replacing, write_whole
 
 
 class AttemptSuperseded(RuntimeError):
@@ -38,7 +39,7 @@ def begin_attempt(folder: Path, number: int) -> str:
     """
     folder.mkdir(parents=True, exist_ok=True)
     attempt = f"{number}-{uuid.uuid4().hex[:8]}"
-    _replace(folder / "attempt", attempt)
+    write_whole(folder / "attempt", attempt)
     return attempt
 
 
@@ -58,50 +59,43 @@ def clear(folder: Path) -> None:
 
 def write_record(folder: Path, record: Mapping[str, Any]) -> None:
     """Write what the trial is and where it ran."""
-    _replace(folder / "record.json", json.dumps(record, indent=2))
+    write_whole(folder / "record.json", json.dumps(record, indent=2))
 
 
 def write_result(folder: Path, result: Mapping[str, Any]) -> None:
     """Write how the training ended and what it cost."""
-    _replace(folder / "result.json", json.dumps(result, indent=2))
+    write_whole(folder / "result.json", json.dumps(result, indent=2))
 
 
 def write_error(folder: Path, text: str) -> None:
     """Write what went wrong, for whoever wants to mend it."""
-    _replace(folder / "error.txt", text)
+    write_whole(folder / "error.txt", text)
+
+
+def read_record(folder: Path) -> dict[str, Any] | None:
+    """Return what the trial is and where it ran, or None where it has not begun."""
+    return read_json(folder / "record.json")
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:
     """Return how the training ended, or None where it has not."""
-    return _read(folder / "result.json")
+    return read_json(folder / "result.json")
 
 
 def write_evaluation(folder: Path, key: str, scores: Mapping[str, Any], sample: Mapping[str, NDArray[Any]]) -> None:
     """Write the scores of one evaluation, the sample first: scores that stand are complete."""
     evaluation = evaluation_folder(folder, key)
     evaluation.mkdir(parents=True, exist_ok=True)
-    partial = evaluation / f".sample.{os.getpid()}.npz"
-    np.savez_compressed(partial, allow_pickle=False, **dict(sample))
-    partial.replace(evaluation / "sample.npz")
-    _replace(evaluation / "scores.json", json.dumps(scores, indent=2))
+    with replacing(evaluation / "sample.npz") as file:
+        np.savez_compressed(file, allow_pickle=False, **dict(sample))
+    write_whole(evaluation / "scores.json", json.dumps(scores, indent=2))
 
 
 def read_evaluation(folder: Path, key: str) -> dict[str, Any] | None:
     """Return the scores of one evaluation, or None where it has not been computed."""
-    return _read(evaluation_folder(folder, key) / "scores.json")
+    return read_json(evaluation_folder(folder, key) / "scores.json")
 
 
 def evaluation_folder(folder: Path, key: str) -> Path:
     """Return where the results of one evaluation lie."""
     return folder / "evaluations" / key
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    content: dict[str, Any] | None = json.loads(path.read_text()) if path.exists() else None
-    return content
-
-
-def _replace(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(text)
-    partial.replace(path)

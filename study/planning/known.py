@@ -64,7 +64,7 @@ def _trial_folders(store: Store) -> set[str]:
 def _state(noted: str | None, folder: Path | None) -> State:
     if noted == "finished" or noted == "pruned":
         return "pruned" if noted == "pruned" else "finished"
-    if folder is not None and (folder / "result.json").exists() and noted != "failed":
+    if folder is not None and noted != "failed" and read_result(folder) is not None:
         return "finished"
     if folder is not None and (folder / "last.safetensors").exists():
         return "resumable"

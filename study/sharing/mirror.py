@@ -8,6 +8,7 @@ from pathlib import Path
 from study.errors import StoreError
 from study.sharing.objects import Objects
 from study.sharing.shared_trial import Manifest, SharedFile, SharedTrial
+from study.whole_files import read_json, write_whole
 
 #: In a folder: which object each of its files was fetched from.
 _INDEX = ".shared.json"
@@ -87,14 +88,9 @@ def _keys(manifest: Manifest) -> dict[str, str]:
 
 
 def _read_index(folder: Path) -> dict[str, str]:
-    path = folder / _INDEX
-    if not path.exists():
-        return {}
-    known: dict[str, str] = json.loads(path.read_text("utf-8"))
+    known: dict[str, str] = read_json(folder / _INDEX) or {}
     return {name: key for name, key in known.items() if (folder / name).exists()}
 
 
 def _write_index(folder: Path, known: dict[str, str]) -> None:
-    partial = folder / f"{_INDEX}.{os.getpid()}"
-    partial.write_text(json.dumps(known), encoding="utf-8")
-    partial.replace(folder / _INDEX)
+    write_whole(folder / _INDEX, json.dumps(known))

@@ -82,13 +82,6 @@ def ended_ms(folder: Path) -> int | None:
     return _ms(last.stat().st_mtime) if last.exists() else None
 
 
-def record_of(folder: Path) -> dict[str, Any] | None:
-    """Return where and with what a trial ran, or None where it has not begun."""
-    path = folder / "record.json"
-    record: dict[str, Any] | None = json.loads(path.read_text()) if path.exists() else None
-    return record
-
-
 def record_tags(record: Mapping[str, Any]) -> dict[str, str]:
     """Return the tags that a trial's record gives."""
     versions = record["versions"]

@@ -6,13 +6,13 @@ be read (RAPL is often closed to users, and absent from virtual machines), a tri
 
 import ctypes
 import json
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from study.tracking.sampling import repeated
+from study.whole_files import read_json, write_whole
 
 KEY = "cost/energy_joules"
 FILE = "energy.json"
@@ -141,11 +141,9 @@ def _nvml() -> Meter | None:
 
 
 def _stored(folder: Path) -> _Stored | None:
-    path = folder / FILE
-    return _Stored(**json.loads(path.read_text())) if path.exists() else None
+    stored = read_json(folder / FILE)
+    return None if stored is None else _Stored(**stored)
 
 
 def _write(folder: Path, stored: _Stored) -> None:
-    unfinished = folder / f".{FILE}.{os.getpid()}"
-    unfinished.write_text(json.dumps(stored._asdict()))
-    unfinished.replace(folder / FILE)
+    write_whole(folder / FILE, json.dumps(stored._asdict()))

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from study.engine.trial_folder import read_evaluation
+from study.engine.trial_folder import read_evaluation, read_record
 from study.planning.design import PlannedTrial
 from study.sharing.shared_store import fetched
 from study.spec import Study
@@ -27,7 +27,6 @@ from study.tracking.contents import (
     epochs_after,
     evaluation_parameters,
     final_cost,
-    record_of,
     record_tags,
     started_ms,
     trial_parameters,
@@ -158,7 +157,7 @@ class Tracker:
 
     def _write_end(self, run: KnownRun, folder: Path, tags: dict[str, str]) -> None:
         rows = final_cost(folder, run.metrics, self._runs.last_step(run, MONITOR.key))
-        record = record_of(folder)
+        record = read_record(folder)
         if record is not None:
             tags |= record_tags(record) | energy_tags(folder)
             self._client.log_inputs(run.identity, [dataset_input(record, "training")])
@@ -193,7 +192,7 @@ class Tracker:
         name = f"{trial.label} {key}"
         run = self._runs.create(Key("evaluation", trial.fingerprint, key), cell=trial.cell, name=name, start_ms=began)
         self._log_files(run, lambda target: write_evaluation_files(folder, key, scores["frames"], target))
-        record = record_of(folder)
+        record = read_record(folder)
         if record is not None:
             self._client.log_inputs(run.identity, [dataset_input(record, "evaluation")])
         rows, tags = [Row(0, now, scores["metrics"])], {"usplit.state": "finished"}

@@ -1,5 +1,6 @@
 """What a trial has computed is complete or not there, and only one attempt writes it."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -42,3 +43,24 @@ def test_a_cleared_folder_holds_no_results(tmp_path: Path) -> None:
     clear(tmp_path)
     assert read_result(tmp_path) is None
     assert read_evaluation(tmp_path, "inner-16px-1") is None
+
+
+@pytest.mark.parametrize("left", ["", '{"stopped": "fin', "\0" * 20], ids=["empty", "torn", "zeros"])
+def test_what_a_loss_of_power_left_of_a_file_counts_as_not_written(left: str, tmp_path: Path) -> None:
+    write_evaluation(tmp_path, "inner-16px-1", {"metrics": {}}, {})
+    for path in (tmp_path / "result.json", evaluation_folder(tmp_path, "inner-16px-1") / "scores.json"):
+        path.write_text(left)
+    assert read_result(tmp_path) is None
+    assert read_evaluation(tmp_path, "inner-16px-1") is None
+
+
+def test_bytes_reach_the_disk_before_the_name_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    visible: list[list[str]] = []
+
+    def note(file: int) -> None:
+        visible.append(sorted(path.name for path in tmp_path.rglob("*.[jn]*") if not path.name.startswith(".")))
+
+    monkeypatch.setattr(os, "fsync", note)
+    write_evaluation(tmp_path, "inner-16px-1", {"metrics": {}}, {"input": np.ones((2, 3))})
+    write_result(tmp_path, {"stopped": "finished"})
+    assert visible == [[], ["sample.npz"], ["sample.npz", "scores.json"]]
