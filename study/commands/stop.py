@@ -28,6 +28,7 @@ def stop_command(study: str, store: Path) -> None:
         other = f"; {running} does" if running else ""
         raise StoreError(f"study {study!r} does not run in {places.root}{other}: nothing was stopped")
     request = places.stop_request(study)
+    request.parent.mkdir(parents=True, exist_ok=True)  # the study may have just begun
     request.touch()
     console = Console()
     with console.status(f"stopping {study}"):

@@ -141,6 +141,8 @@ def run_study(
     study = prepared.study
     check_shared(store)
     with Ledger.open(store.ledger, study.name) as ledger:
+        # Of an earlier launch; from now on `usplit stop` sees this one running, and means it.
+        store.stop_request(study.name).unlink(missing_ok=True)
         check_extends(study, ledger.description(study.name))
         check_origins(prepared.trials, lambda fingerprint: fetched(store, fingerprint))
         ledger.register(study, prepared.trials)
@@ -200,7 +202,6 @@ def _compute(
         driver.discard_results()
     driver.recover()
     driver.begin(points)
-    store.stop_request(study.name).unlink(missing_ok=True)
     interrupted = False
     if driver.has_work():
         folder = store.study_folder(study.name)

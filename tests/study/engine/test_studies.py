@@ -11,9 +11,12 @@ import pytest
 import study
 from study.engine.driver import Driver
 from study.engine.ledger import read_statuses
+from study.engine.limits import BY_REQUEST
 from study.engine.outage import StorageOutage
+from study.engine.points import Points
 from study.engine.result import StudyResult
 from study.spec import ASHA, AtMost, Choice, Grid, IntRange, LogUniform, Search, Study
+from study.store import Store
 
 pytestmark = pytest.mark.slow
 
@@ -140,3 +143,20 @@ def test_what_the_driver_cannot_book_ends_the_study_in_order(
     with closing(sqlite3.connect(tmp_path / "mlflow.db")) as connection:
         assert connection.execute("SELECT count(*) FROM runs WHERE status = 'RUNNING'").fetchone() == (0,)
     assert run(asked, tmp_path).complete
+
+
+def test_a_stop_that_is_asked_for_while_the_driver_makes_ready_is_heeded(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = small(images, replicates=2)
+    asked = replace(asked, base={**asked.base, "train.epochs": 200})
+    request = Store(tmp_path).stop_request("small")
+
+    def stop(driver: Driver, points: Points | None) -> None:
+        request.parent.mkdir(parents=True, exist_ok=True)
+        request.touch()
+        begin(driver, points)
+
+    begin = Driver.begin
+    monkeypatch.setattr(Driver, "begin", stop)
+    assert run(asked, tmp_path).stop_reason == BY_REQUEST
