@@ -40,6 +40,10 @@ def begin_attempt(folder: Path, number: int) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     attempt = f"{number}-{uuid.uuid4().hex[:8]}"
     write_whole(folder / "attempt", attempt)
+    # Half-written by workers that were killed; one that still lives must not write here either.
+    for pattern in (".*.unfinished", "evaluations/*/.*.unfinished", "evaluations/*/.sample.*.npz"):
+        for path in folder.glob(pattern):
+            path.unlink(missing_ok=True)
     return attempt
 
 

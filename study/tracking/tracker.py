@@ -7,6 +7,7 @@ so that a slow or absent tracking store delays nothing; what it lacks waits in t
 """
 
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -51,8 +52,16 @@ __all__ = ["Tracker", "TrackingError"]
 #: Environment variable: with ``true``, runs also hold the last checkpoint, to continue a training elsewhere.
 LOG_LAST = "USPLIT_LOG_LAST_CHECKPOINT"
 
+#: Folders of the store in which the files of a run are put together.
+_TEMPORARY = ".tracking-"
 #: A pruned trial counts as killed: it must never be mistaken for one that was trained to its end.
 _STATUS = {"finished": "FINISHED", "failed": "FAILED", "pruned": "KILLED", "interrupted": "KILLED"}
+
+
+def _remove_leftovers(store: Store) -> None:
+    """Remove what drivers that were killed left: only one at a time has the store, and only it makes such folders."""
+    for folder in store.root.glob(f"{_TEMPORARY}*"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 class Tracker:
@@ -66,6 +75,7 @@ class Tracker:
 
     def __init__(self, store: Store, study: Study, *, interval_s: float = INTERVAL_S) -> None:
         self._store = store
+        _remove_leftovers(store)
         self._uri = store.tracking_uri
         self._source = source_tags()
         self._planned: dict[str, PlannedTrial] = {}
@@ -174,7 +184,7 @@ class Tracker:
             (target / LAST).hardlink_to(folder / LAST)
 
     def _log_files(self, run: KnownRun, write: Callable[[Path], None]) -> None:
-        with tempfile.TemporaryDirectory(prefix=".tracking-", dir=self._store.root) as folder:
+        with tempfile.TemporaryDirectory(prefix=_TEMPORARY, dir=self._store.root) as folder:
             write(Path(folder))
             self._client.log_artifacts(run.identity, folder)
 

@@ -28,6 +28,22 @@ def test_the_newest_attempt_is_the_only_one_that_may_write(tmp_path: Path) -> No
         check_attempt(tmp_path, old)
 
 
+def test_a_new_attempt_removes_what_killed_workers_left_half_written(tmp_path: Path) -> None:
+    write_evaluation(tmp_path, "inner-16px-1", {"metrics": {}}, {"input": np.ones((2, 3))})
+    write_result(tmp_path, {"stopped": "finished"})
+    evaluation = evaluation_folder(tmp_path, "inner-16px-1")
+    left = [
+        *(tmp_path / ".result.json.0123.unfinished", evaluation / ".sample.npz.0123.unfinished"),
+        evaluation / ".sample.4711.npz",  # as older versions named it
+    ]
+    for path in left:
+        path.write_bytes(b"half")
+    begin_attempt(tmp_path, 1)
+    assert not any(path.exists() for path in left)
+    assert read_result(tmp_path) is not None
+    assert sorted(path.name for path in evaluation.iterdir()) == ["sample.npz", "scores.json"]
+
+
 def test_an_evaluation_comes_back_as_written(tmp_path: Path) -> None:
     assert read_evaluation(tmp_path, "inner-16px-1") is None
     write_evaluation(tmp_path, "inner-16px-1", {"metrics": {"test/ssim": 0.5}}, {"input": np.ones((2, 3))})

@@ -82,6 +82,14 @@ def test_the_files_of_a_trial_are_its_model_and_all_that_went_into_it(
     assert not list(store.root.glob(".tracking-*"))
 
 
+def test_what_a_killed_driver_left_of_its_files_is_removed(store: Store) -> None:
+    left = store.root / ".tracking-0123"
+    left.mkdir()
+    (left / "last.safetensors").write_bytes(b"large")
+    Tracker(store, STUDY)
+    assert not left.exists()
+
+
 def test_a_trial_says_which_images_it_has_used(store: Store, training: Path) -> None:
     finish(Tracker(store, STUDY), store, fill(store, training, 0))
     for kind, context in (("trial", "training"), ("evaluation", "evaluation")):
