@@ -49,7 +49,8 @@ def cell(run: RunConfig, content: str) -> str:
 def evaluation_key(tiling: TilingConfig) -> str:
     """Return a readable name of a tiling, unique among the evaluations of a trial: ``inner-16px-1``.
 
-    What is not the default follows: ``sliding-16px-1-stride8px``, ``inner-16px-1-shift``, ``inner-16px-1-left_out``.
+    What is not the default follows: ``sliding-16px-1-stride8px``, ``inner-16px-1-shift``, ``inner-16px-1-left_out``,
+    ``inner-16px-1-bfloat16``.
     """
     parts = [tiling.mode, f"{tiling.padding_px}px", str(tiling.samples)]
     if tiling.stride_px is not None:
@@ -58,6 +59,8 @@ def evaluation_key(tiling: TilingConfig) -> str:
         parts.append(tiling.border)
     if tiling.remainder != "covered":
         parts.append(tiling.remainder)
+    if tiling.precision != "float32":
+        parts.append(tiling.precision)
     return "-".join(parts)
 
 

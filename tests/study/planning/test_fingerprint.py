@@ -5,10 +5,22 @@ from typing import Any
 import pytest
 
 from study.planning.fingerprint import cell, evaluation_key, fingerprint
+from usplit_core.config import TilingConfig
 from usplit_core.identity import identity
 from usplit_core.settings import resolve
 
 BASE = {"data.path": "cells.tif"}
+
+#: A value of every field of a tiling that is not its default.
+OTHER_TILING = {
+    "mode": "sliding",
+    "padding_px": 8,
+    "stride_px": 4,
+    "samples": 10,
+    "border": "shift",
+    "remainder": "left_out",
+    "precision": "bfloat16",
+}
 
 
 def identify(content: str = "content", **settings: Any) -> str:
@@ -74,3 +86,14 @@ def test_tilings_have_names_of_their_own() -> None:
     ]
     assert len({evaluation_key(tiling) for tiling in tilings}) == 14
     assert evaluation_key(tilings[0]) == "inner-8px-1"
+
+
+@pytest.mark.parametrize("field", TilingConfig.model_fields)
+def test_every_field_of_a_tiling_is_in_its_name(field: str) -> None:
+    """A field that is not would let one evaluation take the scores of another."""
+    tiling = TilingConfig(mode="sliding") if field == "stride_px" else TilingConfig()
+    assert evaluation_key(tiling.model_copy(update={field: OTHER_TILING[field]})) != evaluation_key(tiling)
+
+
+def test_the_default_tiling_keeps_the_name_that_its_scores_are_stored_under() -> None:
+    assert evaluation_key(TilingConfig()) == "inner-16px-1"
