@@ -171,7 +171,7 @@ def _repeat_epochs(folder: Path, send: Send) -> None:
     from usplit_core.training import read_history
 
     for report in read_history(folder):
-        send({**_epoch_message(report.epoch, report.epochs, report.metrics), "steps": 0})
+        send({**_epoch_message(report.epoch, report.epochs, report.metrics), "steps": 0, "repeated": True})
 
 
 def _epoch_message(epoch: int, epochs: int, metrics: dict[str, float]) -> Message:

@@ -91,6 +91,10 @@ def test_asha_prunes_and_a_study_without_it_trains_the_rest(images: Path, tmp_pa
     assert (again.trained, again.evaluated, again.complete) == (0, 0, True)
     assert [row.state for row in again.trials] == states
 
+    more = run(replace(asked, evaluate={"tiling.padding_px": Grid(2, 4)}), tmp_path)
+    assert (more.trained, more.evaluated, more.complete) == (0, states.count("finished"), True)
+    assert [row.state for row in more.trials] == states
+
     whole = run(replace(asked, name="whole", stopping=None), tmp_path)
     assert whole.trained == states.count("pruned")
     assert [row.epochs_run for row in whole.trials] == [8] * 6

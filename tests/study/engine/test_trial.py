@@ -104,3 +104,15 @@ def test_a_store_that_stays_full_fails_the_trial_with_the_reason(
     messages = run_and_listen(assignment)
     assert [message["kind"] for message in messages] == ["started", "waiting", "failed"]
     assert messages[-1]["reason"].startswith("storage: storage has failed for ")
+
+
+def test_epochs_of_an_earlier_attempt_are_marked_and_count_no_steps(assignment: Assignment) -> None:
+    """A stopping rule has decided about them; those that are new are for it to decide."""
+    assignment = assignment._replace(repeat_epochs=True)
+
+    def epochs() -> list[tuple[int, bool, bool]]:
+        found = [message for message in run_and_listen(assignment) if message["kind"] == "epoch"]
+        return [(message["epoch"], message.get("repeated", False), message["steps"] > 0) for message in found]
+
+    assert epochs() == [(number, False, True) for number in range(1, EPOCHS + 1)]
+    assert epochs() == [(number, True, False) for number in range(1, EPOCHS + 1)]
