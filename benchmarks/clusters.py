@@ -66,7 +66,7 @@ def run_on_cluster(study: Study, address: str, store: Path, show: Callable[[Driv
     frames = {dataset.content: dataset.sent for dataset in prepared.datasets.values()}
     with Ledger.open(places.ledger, study.name) as ledger, connected(address, shared_bytes=0):
         ledger.register(study, prepared.trials)
-        points, trials = runner._search(prepared, ledger, fresh=False)
+        points, trials = runner._search(prepared, ledger)
         driver = Driver(study, trials, store=places, ledger=ledger, tracker=Tracker(places, study))
         driver.begin(points)
         driver.show = lambda fingerprint, message: show(driver, message)

@@ -60,11 +60,12 @@ class Driver:
         self.show_trials: Callable[[Sequence[PlannedTrial]], None] = lambda trials: None
 
     def discard_results(self) -> None:
-        """Forget everything that has been computed of this study's trials."""
+        """Forget everything that has been computed of this study's trials, and then what its search has drawn."""
         self._ledger.forget(list(self._trials))
         clear_trials(self._store, self._trials)
         for fingerprint in self._trials:
             self._tracker.delete_runs(fingerprint)
+        self._ledger.forget_points(self._study.name)
 
     def recover(self, only: Collection[str] | None = None) -> None:
         """Note in the ledger what lies finished in the folders of all trials, or of some.

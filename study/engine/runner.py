@@ -196,10 +196,16 @@ def _compute(
     from study.tracking.tracker import Tracker
 
     study = prepared.study
-    points, trials = _search(prepared, ledger, fresh=fresh)
-    driver = Driver(study, trials, store=store, ledger=ledger, tracker=Tracker(store, study))
+    tracker = Tracker(store, study)
+
+    def take_up() -> tuple[Driver, "Points | None"]:
+        points, trials = _search(prepared, ledger)
+        return Driver(study, trials, store=store, ledger=ledger, tracker=tracker), points
+
+    driver, points = take_up()
     if fresh:
         driver.discard_results()
+        driver, points = take_up()
     driver.recover()
     driver.begin(points)
     interrupted = False
@@ -219,7 +225,7 @@ def _compute(
     return driver, driver.settle() or interrupted
 
 
-def _search(prepared: PreparedStudy, ledger: Ledger, *, fresh: bool) -> tuple["Points | None", list[PlannedTrial]]:
+def _search(prepared: PreparedStudy, ledger: Ledger) -> tuple["Points | None", list[PlannedTrial]]:
     """Return the search of a study, if it is one, and the trials that are known before it draws."""
     study = prepared.study
     if not study.is_search:
@@ -232,8 +238,6 @@ def _search(prepared: PreparedStudy, ledger: Ledger, *, fresh: bool) -> tuple["P
     def expand(point: Point | PastPoint) -> list[PlannedTrial]:
         return in_generation(trials_with(point.settings), point.number, study.design)
 
-    if fresh:
-        ledger.forget_points(study.name)
     past, still_open = ledger.points(study.name)
     source: Source
     if isinstance(study.design, Population):
