@@ -81,10 +81,11 @@ class Queue:
         return None if self._points is None else self._points.draw()
 
     def add(self, trials: Sequence[PlannedTrial], statuses: Sequence[TrialStatus]) -> None:
-        """Append the open ones of these trials."""
-        known = {trial.fingerprint for trial in self._open}
+        """Append the open ones of these trials; one that another study has trained may lack evaluations only."""
+        known = {trial.fingerprint for trial in (*self._open, *self._alone)}
         for trial, status in zip(trials, statuses, strict=True):
-            if status.is_open and status.state == "pending" and trial.fingerprint not in known:
+            waits = status.is_open and status.state in ("pending", "finished")
+            if waits and trial.fingerprint not in known:
                 self._open.append(trial)
 
     def retry_alone(self, trial: PlannedTrial) -> bool:

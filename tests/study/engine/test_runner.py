@@ -15,7 +15,7 @@ from study.engine.runner import PreparedStudy
 from study.engine.trial import Assignment
 from study.engine.trial_folder import read_result, write_evaluation, write_result
 from study.planning.fingerprint import evaluation_key
-from study.spec import LogUniform, Population, Search, Study
+from study.spec import Grid, LogUniform, Population, Search, Study
 from study.store import Store
 from study.tracking import tracker
 from tests.study.engine.test_driver import Images, NoTracking, TwoSlots
@@ -118,3 +118,15 @@ def test_a_search_that_is_begun_again_leaves_nothing_of_what_it_had_drawn(
     monkeypatch.setattr(runner, "_run_on_ray", lambda *arguments: None)
     launch(search(), fresh=True)
     assert [read_result(store.trial_folder(fingerprint)) for fingerprint in drawn] == [None] * 4
+
+
+def test_drawn_trials_that_another_study_has_trained_are_evaluated_as_this_one_asks(
+    launch: Launch, ledger: Ledger
+) -> None:
+    trained = launch(search(name="one"))
+    asked = search(name="other", evaluate={"tiling.mode": Grid("inner", "outer")})
+    assert launch(asked) == trained
+    assert [status.evaluations_done for status in ledger.statuses(asked.name)] == [2] * 4
+    closed, still_open = ledger.points(asked.name)
+    assert (len(closed), still_open) == (4, [])
+    assert launch(asked) == []
