@@ -240,7 +240,7 @@ class Driver:
         """Book a trial that Ray has ended: if it had not ended by itself, the stopping rule ended it."""
         if fingerprint not in self._leased or self.stop_reason or last.get("kind") != "epoch":
             return
-        self.take(fingerprint, last)
+        # Ray calls this after the message has come to `take`, like those before.
         self._close(self._trials[fingerprint], "pruned", f"stopped early after epoch {last['epoch']}")
         self.show(fingerprint, {"kind": "pruned", "epoch": last["epoch"]})
 

@@ -153,12 +153,15 @@ def test_a_trial_that_ray_ends_within_its_training_is_pruned(tmp_path: Path, led
     desk = Desk(tmp_path, ledger, stopping=ASHA())
     first = desk.next()
     assert first.repeat_epochs
-    desk.driver.take(first.fingerprint, epoch(1))
+    for number in (1, 2):
+        desk.driver.take(first.fingerprint, epoch(number))
     desk.driver.end(first.fingerprint, epoch(2))
     status = desk.status(first.fingerprint)
     assert status.state == "pruned"
     assert "epoch 2" in status.reason
     assert not status.is_open
+    assert ledger.spent(desk.study.name).steps == 2 * epoch(1)["steps"]
+    assert [kind for _, kind in desk.shown] == ["epoch", "epoch", "pruned"]
 
 
 def test_a_trial_that_ended_by_itself_is_not_pruned(tmp_path: Path, ledger: Ledger) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 import study
 from study.engine.driver import Driver
-from study.engine.ledger import read_statuses
+from study.engine.ledger import read_spent, read_statuses
 from study.engine.limits import BY_REQUEST
 from study.engine.outage import StorageOutage
 from study.engine.points import Points
@@ -80,6 +80,7 @@ def test_asha_prunes_and_a_study_without_it_trains_the_rest(images: Path, tmp_pa
     result = run(asked, tmp_path)
     states = [row.state for row in result.trials]
     assert set(states) == {"finished", "pruned"}
+    assert read_spent(Store(tmp_path).ledger, asked.name).steps == 2 * sum(row.epochs_run for row in result.trials)
     for row in result.trials:
         assert row.model is not None
         assert (row.epochs_run == 8) == (row.state == "finished")
