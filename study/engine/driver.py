@@ -127,7 +127,8 @@ class Driver:
         left = self._queue.has_open() or (self._points is not None and self._points.left > 0)
         if not left or self._queue.has_replays():
             return False
-        self.held_back = self._limits.used_up()
+        # Evaluations of what is trained are no trainings.
+        self.held_back = self._limits.used_up(trainings=not self._queue.has_trained())
         return bool(self.held_back)
 
     def has_work(self) -> bool:

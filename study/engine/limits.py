@@ -22,10 +22,17 @@ class Limits:
         self._request = store.stop_request(study.name)
         self._started = self._last_look = time.monotonic()
 
-    def used_up(self) -> str:
-        """Return which limit of the budget is reached, in words; empty if none is."""
+    def used_up(self, *, trainings: bool = True) -> str:
+        """Return which limit of the budget is reached, in words; empty if none is.
+
+        Parameters
+        ----------
+        trainings
+            Whether what is to be begun is a training, so that their number counts.
+        """
         spent = self._ledger.spent(self._study.name)
-        return exhausted(self._study.budget, spent._replace(wall_hours=(time.monotonic() - self._started) / 3600))
+        spent = spent._replace(wall_hours=(time.monotonic() - self._started) / 3600)
+        return exhausted(self._study.budget, spent if trainings else spent._replace(trainings=0))
 
     def must_end(self) -> str:
         """Return why running trials are to be ended now, or nothing; looks once a second."""
@@ -34,6 +41,5 @@ class Limits:
         self._last_look = time.monotonic()
         if self._request.exists():
             return BY_REQUEST
-        used = self.used_up()
         # Trials that run use no further training: they may finish.
-        return "" if "trainings" in used else used
+        return self.used_up(trainings=False)

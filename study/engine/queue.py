@@ -26,7 +26,7 @@ class Request(NamedTuple):
 
 
 class Queue:
-    """Replays first, then trials that need a device alone, then what is open, then what a search draws.
+    """Replays first, then evaluations of what is trained, then trials that need a device alone, then other trials.
 
     Parameters
     ----------
@@ -51,7 +51,11 @@ class Queue:
             # A rule compares a trial with those before it: in the order of a grid, where each may be better
             # than the last, it would stop none. Fingerprints are hashes, so their order is as good as drawn.
             both.sort(key=lambda pair: pair[0].fingerprint)
-        self._open = deque(trial for trial, status in both if status.is_open)
+        self._open: deque[PlannedTrial] = deque()
+        self._trained: deque[PlannedTrial] = deque()
+        for trial, status in both:
+            if status.is_open:
+                self._append(trial, status)
         closed = (trial for trial, status in both if status.state in ("finished", "pruned") and not status.is_open)
         self._replays = deque(closed if replay_closed else ())
         self._alone: deque[PlannedTrial] = deque()
@@ -62,6 +66,8 @@ class Queue:
         """Return what comes next, or None where nothing is left at this moment."""
         if self._replays:
             return Request(self._replays.popleft(), replay=True)
+        if self._trained:
+            return Request(self._trained.popleft())
         if self._alone:
             return Request(self._alone.popleft(), alone=True)
         if self._open:
@@ -70,7 +76,11 @@ class Queue:
 
     def has_open(self) -> bool:
         """Return whether a trial waits to be computed; replays do not count."""
-        return bool(self._open or self._alone)
+        return bool(self._open or self._alone or self._trained)
+
+    def has_trained(self) -> bool:
+        """Return whether a trial waits that only lacks evaluations."""
+        return bool(self._trained)
 
     def has_replays(self) -> bool:
         """Return whether a closed trial waits to be replayed."""
@@ -82,11 +92,14 @@ class Queue:
 
     def add(self, trials: Sequence[PlannedTrial], statuses: Sequence[TrialStatus]) -> None:
         """Append the open ones of these trials; one that another study has trained may lack evaluations only."""
-        known = {trial.fingerprint for trial in (*self._open, *self._alone)}
+        known = {trial.fingerprint for trial in (*self._open, *self._alone, *self._trained)}
         for trial, status in zip(trials, statuses, strict=True):
             waits = status.is_open and status.state in ("pending", "finished")
             if waits and trial.fingerprint not in known:
-                self._open.append(trial)
+                self._append(trial, status)
+
+    def _append(self, trial: PlannedTrial, status: TrialStatus) -> None:
+        (self._trained if status.state == "finished" else self._open).append(trial)
 
     def retry_alone(self, trial: PlannedTrial) -> bool:
         """Put a trial that ran out of memory in front, once; return False where it has had that chance."""

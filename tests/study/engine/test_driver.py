@@ -69,6 +69,13 @@ class Desk:
         assert assignment is not None
         return assignment
 
+    def finish(self, assignment: Assignment) -> None:
+        """Report what a worker does once its training is over."""
+        trial = next(trial for trial in self.trials if trial.fingerprint == assignment.fingerprint)
+        for key in trial.evaluation_keys:
+            self.driver.take(trial.fingerprint, {"kind": "evaluation", "key": key, "metrics": {"test/ssim": 0.5}})
+        self.driver.take(trial.fingerprint, {"kind": "finished"})
+
     def look_again(self) -> None:
         """Let the next question look, however short the time since the last one was."""
         self.driver._limits._last_look = float("-inf")
@@ -234,6 +241,19 @@ def test_a_budget_of_trainings_lets_those_that_run_finish(tmp_path: Path, ledger
     assert "budget.trainings = 2" in desk.driver.held_back
 
 
+def test_a_used_budget_of_trainings_holds_back_no_evaluation_of_what_is_trained(tmp_path: Path, ledger: Ledger) -> None:
+    desk = Desk(tmp_path, ledger, budget=Budget(trainings=2))
+    desk.finish(desk.next())
+    interrupted = desk.next().fingerprint
+    ledger.close_attempt(interrupted, "finished", outcome="recovered")
+
+    later = Desk(tmp_path, ledger, budget=Budget(trainings=2))
+    assert later.driver.has_work()
+    assert later.next().fingerprint == interrupted
+    assert later.driver.next_assignment() is None
+    assert "budget.trainings = 2" in later.driver.held_back
+
+
 def test_a_study_that_ends_within_its_budget_was_not_held_back(tmp_path: Path, ledger: Ledger) -> None:
     desk = Desk(tmp_path, ledger, budget=Budget(trainings=3))
     for _ in range(3):
@@ -244,7 +264,7 @@ def test_a_study_that_ends_within_its_budget_was_not_held_back(tmp_path: Path, l
 
 def test_a_budget_that_was_used_before_begins_nothing_and_says_so(tmp_path: Path, ledger: Ledger) -> None:
     desk = Desk(tmp_path, ledger, budget=Budget(trainings=1))
-    desk.driver.take(desk.next().fingerprint, {"kind": "finished"})
+    desk.finish(desk.next())
     later = Desk(tmp_path, ledger, budget=Budget(trainings=1))
     assert not later.driver.has_work()
     assert "budget.trainings = 1" in later.driver.held_back
