@@ -133,15 +133,14 @@ class Driver:
 
     def has_work(self) -> bool:
         """Return whether anything is to be computed."""
-        if self._is_held_back():
-            return False
-        if self._queue.has_open():
-            return True
-        drawn = self._queue.draw()
-        if drawn is None:
-            return False
-        self._add(drawn)
-        return self.has_work()
+        while not self._is_held_back():
+            if self._queue.has_open():
+                return True
+            drawn = self._queue.draw()
+            if drawn is None:
+                return False
+            self._add(drawn)
+        return False
 
     @property
     def trials(self) -> list[PlannedTrial]:

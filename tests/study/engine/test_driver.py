@@ -1,5 +1,6 @@
 """The driver books every message once, retries what ran out of memory alone, and stops when it must."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -268,6 +269,31 @@ def test_a_budget_that_was_used_before_begins_nothing_and_says_so(tmp_path: Path
     later = Desk(tmp_path, ledger, budget=Budget(trainings=1))
     assert not later.driver.has_work()
     assert "budget.trainings = 1" in later.driver.held_back
+
+
+class CompletePoints:
+    """A search that draws only what the store has computed already: nothing is left of its points."""
+
+    def __init__(self, number: int) -> None:
+        self.left = number
+
+    def draw(self) -> list[PlannedTrial] | None:
+        if not self.left:
+            return None
+        self.left -= 1
+        return []
+
+    def close_trial(self, fingerprint: str, state: str, folder_of: Any) -> None:
+        """Take note of a trial that is closed."""
+
+
+def test_a_search_may_draw_any_number_of_points_that_are_complete_already(tmp_path: Path, ledger: Ledger) -> None:
+    desk = Desk(tmp_path, ledger, train={})
+    desk.finish(desk.next())
+    points: Any = CompletePoints(sys.getrecursionlimit())
+    desk.driver.begin(points)
+    assert not desk.driver.has_work()
+    assert points.left == 0
 
 
 def test_a_request_to_stop_is_seen(tmp_path: Path, ledger: Ledger) -> None:
