@@ -93,7 +93,8 @@ class Study:
     budget
         When the study stops by itself.
     stopping
-        When a trial that falls behind is stopped; None = never.
+        When a trial that falls behind is stopped; None = never. Trials that may be stopped write each epoch,
+        whatever ``train.checkpoint_every_epochs`` says.
     resources
         What one trial occupies.
     failures_allowed

@@ -237,10 +237,9 @@ class Driver:
         self.take(fingerprint, {"kind": "failed", "reason": f"{kind}: {reason}"})
 
     def end(self, fingerprint: str, last: Message) -> None:
-        """Book a trial that Ray has ended: if it had not ended by itself, the stopping rule ended it."""
+        """Book a trial that Ray has ended, after its last message: if not by itself, the stopping rule ended it."""
         if fingerprint not in self._leased or self.stop_reason or last.get("kind") != "epoch":
             return
-        # Ray calls this after the message has come to `take`, like those before.
         self._close(self._trials[fingerprint], "pruned", f"stopped early after epoch {last['epoch']}")
         self.show(fingerprint, {"kind": "pruned", "epoch": last["epoch"]})
 

@@ -63,10 +63,17 @@ def trials_of_point(study: Study, point: Mapping[str, Setting], content_of: Cont
         If the combination is no legal run.
     """
     runs = runs_of_point(study, point)
+    if study.stopping is not None:
+        runs = [_keeping_each_epoch(run) for run in runs]
     content = content_of(runs[0].data)
     # A tiling depends on the network, not on the seed.
     tilings = tuple(evaluation.tiling for evaluation in evaluation_runs(study, runs[0]))
     return [PlannedTrial(*identities(run, content), label(study, run), run, tilings) for run in runs]
+
+
+def _keeping_each_epoch(run: RunConfig) -> RunConfig:
+    """Return a run that leaves its files after each epoch: a stopping rule may end it at any, without notice."""
+    return run.model_copy(update={"train": run.train.model_copy(update={"checkpoint_every_epochs": 1})})
 
 
 def in_generation(trials: Sequence[PlannedTrial], number: int, design: Design) -> list[PlannedTrial]:

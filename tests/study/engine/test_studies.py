@@ -76,7 +76,8 @@ def test_levels_seeds_and_tilings_are_counted_and_a_tiling_costs_no_training(ima
 
 def test_asha_prunes_and_a_study_without_it_trains_the_rest(images: Path, tmp_path: Path) -> None:
     asked = small(images, train={"train.learning_rate": Grid(3e-3, 1e-3, 1e-7, 1e-8, 1e-9, 1e-10)})
-    asked = replace(asked, base={**asked.base, "train.epochs": 8}, stopping=ASHA(reduction=2))
+    rare = {"train.epochs": 8, "train.checkpoint_every_epochs": 5}
+    asked = replace(asked, base={**asked.base, **rare}, stopping=ASHA(reduction=2))
     result = run(asked, tmp_path)
     states = [row.state for row in result.trials]
     assert set(states) == {"finished", "pruned"}

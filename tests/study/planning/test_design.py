@@ -1,10 +1,12 @@
 """From the points of a study to its trials."""
 
 import time
+from dataclasses import replace
 
 from study.planning.configurations import sample_of_search
 from study.planning.design import in_generation, label, plan_trials, trials_of_point
 from study.spec import (
+    ASHA,
     Choice,
     Constraint,
     Grid,
@@ -16,7 +18,7 @@ from study.spec import (
     train_points,
     train_runs,
 )
-from tests.study.studies import make_study
+from tests.study.studies import SMALL, make_study
 
 
 def test_three_factors_make_twelve_trainings_and_seventy_two_evaluations() -> None:
@@ -43,6 +45,14 @@ def test_a_point_has_a_trial_for_each_seed_and_one_cell() -> None:
 def test_the_order_of_the_data_is_that_of_the_seed_under_every_level() -> None:
     runs = list(train_runs(make_study(train={"model.lc_depth": Grid(0, 2)}, replicates=2)))
     assert [run.train.data_order_seed for run in runs] == [0, 1, 0, 1]
+
+
+def test_trainings_that_a_rule_may_stop_leave_each_epoch_behind_and_stay_the_same_trials() -> None:
+    study = make_study(base={**SMALL, "train.checkpoint_every_epochs": 10}, train={"model.lc_depth": Grid(0)})
+    (rare,) = plan_trials(study, lambda data: "content")
+    (each,) = plan_trials(replace(study, stopping=ASHA()), lambda data: "content")
+    assert (rare.run.train.checkpoint_every_epochs, each.run.train.checkpoint_every_epochs) == (10, 1)
+    assert each.fingerprint == rare.fingerprint
 
 
 def test_a_search_plans_nothing_before_it_draws() -> None:
