@@ -14,7 +14,6 @@ from study.planning.datasets import data_key
 from study.planning.design import PlannedTrial, plan_trials
 from study.spec import ASHA, Grid, Study
 from study.store import Store
-from study.words.budget import Budget
 from tests.study.test_spec import make_study
 
 
@@ -212,63 +211,6 @@ def test_a_stopping_rule_gets_the_trials_in_an_order_that_no_factor_follows(tmp_
     in_order = [trial.fingerprint for trial in desk.trials]
     assert sorted(handed_out) == sorted(in_order)
     assert handed_out not in (in_order, in_order[::-1])
-
-
-@pytest.mark.parametrize("budget", [Budget(steps=5), Budget(device_hours=1e-9)])
-def test_a_used_budget_ends_the_trials_that_run(budget: Budget, tmp_path: Path, ledger: Ledger) -> None:
-    desk = Desk(tmp_path, ledger, budget=budget)
-    first = desk.next().fingerprint
-    desk.driver.take(first, {"kind": "started", "host": "node"})
-    desk.driver.take(first, epoch(1))
-    desk.look_again()
-    assert desk.driver.must_stop()
-    assert "budget" in desk.driver.stop_reason
-    desk.driver.end(first, epoch(1))
-    assert desk.state(first) == "leased"
-    assert desk.driver.settle()
-    assert desk.state(first) == "pending"
-
-
-def test_a_budget_of_trainings_lets_those_that_run_finish(tmp_path: Path, ledger: Ledger) -> None:
-    desk = Desk(tmp_path, ledger, budget=Budget(trainings=2))
-    first, second = desk.next().fingerprint, desk.next().fingerprint
-    assert desk.driver.next_assignment() is None
-    desk.look_again()
-    assert not desk.driver.must_stop()
-    for fingerprint in (first, second):
-        desk.driver.take(fingerprint, {"kind": "finished"})
-    assert desk.driver.next_assignment() is None
-    assert not desk.driver.has_leases()
-    assert "budget.trainings = 2" in desk.driver.held_back
-
-
-def test_a_used_budget_of_trainings_holds_back_no_evaluation_of_what_is_trained(tmp_path: Path, ledger: Ledger) -> None:
-    desk = Desk(tmp_path, ledger, budget=Budget(trainings=2))
-    desk.finish(desk.next())
-    interrupted = desk.next().fingerprint
-    ledger.close_attempt(interrupted, "finished", outcome="recovered")
-
-    later = Desk(tmp_path, ledger, budget=Budget(trainings=2))
-    assert later.driver.has_work()
-    assert later.next().fingerprint == interrupted
-    assert later.driver.next_assignment() is None
-    assert "budget.trainings = 2" in later.driver.held_back
-
-
-def test_a_study_that_ends_within_its_budget_was_not_held_back(tmp_path: Path, ledger: Ledger) -> None:
-    desk = Desk(tmp_path, ledger, budget=Budget(trainings=3))
-    for _ in range(3):
-        desk.driver.take(desk.next().fingerprint, {"kind": "finished"})
-    assert desk.driver.next_assignment() is None
-    assert desk.driver.held_back == ""
-
-
-def test_a_budget_that_was_used_before_begins_nothing_and_says_so(tmp_path: Path, ledger: Ledger) -> None:
-    desk = Desk(tmp_path, ledger, budget=Budget(trainings=1))
-    desk.finish(desk.next())
-    later = Desk(tmp_path, ledger, budget=Budget(trainings=1))
-    assert not later.driver.has_work()
-    assert "budget.trainings = 1" in later.driver.held_back
 
 
 class CompletePoints:
