@@ -38,12 +38,14 @@ class Points:
         return self._source.left
 
     def draw(self) -> list[PlannedTrial] | None:
-        """Draw the next point and return its trials; None where there is none at this moment."""
-        point = self._source.next_point()
-        if point is None:
-            return None
-        self._ledger.add_point(self._study.name, point)
-        return self._begin(point)
+        """Draw the next point, or all of a generation, and return the trials; None where there are none now."""
+        trials: dict[str, PlannedTrial] = {}
+        while (point := self._source.next_point()) is not None:
+            self._ledger.add_point(self._study.name, point)
+            trials |= {trial.fingerprint: trial for trial in self._begin(point)}
+            if not self._source.draws_all:
+                break
+        return list(trials.values()) or None
 
     def _begin(self, point: Point) -> list[PlannedTrial]:
         trials = self._expand(point)

@@ -47,6 +47,9 @@ class PopulationSource:
         Gives the fingerprint of the training that settings make.
     """
 
+    # A member that failed may be tried again and do better: what its generation has led to must be known by then.
+    draws_all = True
+
     def __init__(
         self,
         study: Study,

@@ -71,6 +71,8 @@ class SearchSource:
         The points that have been drawn and not been answered yet.
     """
 
+    draws_all = False
+
     def __init__(self, study: Study, past: Sequence[PastPoint], still_open: Sequence[Point] = ()) -> None:
         if not isinstance(study.design, Search):
             raise ConfigError(f"design = {study.design}: nothing to search; use design=Search(trials=…)")

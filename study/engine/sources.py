@@ -29,6 +29,10 @@ class Source(Protocol):
     """Draws points one after another, with an eye to the values of earlier ones."""
 
     @property
+    def draws_all(self) -> bool:
+        """Whether all points that can be drawn at a moment are to be, or one where a slot is free."""
+
+    @property
     def left(self) -> int:
         """How many points are still to be drawn."""
 

@@ -1,6 +1,6 @@
 """The points of a search close when all their seeds have, with the mean over seeds, and survive their driver."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,10 +9,12 @@ import pytest
 from study.engine import points as module
 from study.engine.ledger import Ledger
 from study.engine.points import Points
+from study.engine.population import PopulationSource
 from study.engine.sources import PastPoint, Point, PointState
-from study.planning.design import PlannedTrial, plan_trials
-from study.spec import Study
+from study.planning.design import PlannedTrial, plan_trials, trials_of_point
+from study.spec import LogUniform, Population, Study
 from tests.study.test_spec import make_study
+from usplit_core.settings import Setting
 
 STUDY = make_study(train={}, replicates=2, objective="validation/psnr_db")
 
@@ -25,6 +27,8 @@ class Told(NamedTuple):
 
 class Listed:
     """A source that draws what it is given."""
+
+    draws_all = False
 
     def __init__(self, points: list[Point]) -> None:
         self.points, self.told = points, list[Told]()
@@ -144,3 +148,43 @@ def test_a_failed_point_is_taken_up_again_and_told_anew(ledger: Ledger, psnr: di
     for trial in (first, second):
         relaunched.close_trial(trial.fingerprint, "finished", Path)
     assert source.told == [Told(0, (22.0,), "finished")]
+
+
+def test_a_generation_that_has_been_begun_stays_the_same_when_a_failed_member_is_tried_again(
+    ledger: Ledger, psnr: dict[str, float]
+) -> None:
+    study = make_study(
+        base={**STUDY.base, "model.lc_depth": 0},
+        train={"train.learning_rate": LogUniform(1e-5, 1e-2)},
+        replicates=1,
+        design=Population(members=4, generations=3),
+        objective="validation/psnr_db",
+    )
+
+    def trials_of(settings: Mapping[str, Setting]) -> list[PlannedTrial]:
+        return trials_of_point(study, settings, lambda data: "content")
+
+    def launch() -> tuple[Points, list[PlannedTrial]]:
+        past, still_open = ledger.points(study.name)
+        source = PopulationSource(study, past, still_open, lambda settings: trials_of(settings)[0].fingerprint)
+        points = Points(study, source, ledger, lambda point: trials_of(point.settings))
+        return points, points.resume(still_open)
+
+    points, _ = launch()
+    first: list[PlannedTrial] = []
+    while len(first) < 4:
+        first += points.draw() or []
+    psnr |= {trial.fingerprint: 30.0 + index for index, trial in enumerate(first)}
+    for trial in first[:3]:
+        points.close_trial(trial.fingerprint, "finished", Path)
+    points.close_trial(first[3].fingerprint, "failed", Path)
+    second = points.draw() or []
+
+    points, still_open = launch()
+    assert still_open == [first[3], *second]
+    points.close_trial(first[3].fingerprint, "finished", Path)
+    while (others := points.draw()) is not None:
+        second += others
+    assert len(second) == 4
+    origins = {trial.run.train.continue_from for trial in second}
+    assert origins <= {trial.fingerprint for trial in first[:3]}
