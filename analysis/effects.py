@@ -1,8 +1,8 @@
 """How much a level of a factor changes a score: paired differences, effect sizes, and correction for many of them.
 
 Pairs agree in the seed and in every other factor. The unit of replication is the seed: the differences of one seed,
-over the levels of the other factors, are averaged first, so n is the number of seeds. Test frames are nested
-not nested in seeds: every seed is scored on the same frames. `crossed_interval` resamples both.
+over the levels of the other factors, are averaged first, so n is the number of seeds. Test frames are not nested
+in seeds: every seed is scored on the same frames. `crossed_interval` resamples both.
 """
 
 from collections import defaultdict
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
-from scipy.stats import nct, ttest_1samp
+from scipy.stats import chi, nct, ttest_1samp
 
 from analysis.records import Settings, StudyRecord
 from analysis.selection import evaluation_factors, levels, matches, sort_key, train_factors
@@ -21,6 +21,7 @@ from usplit_core.settings import Setting
 
 _CONFIDENCE = 0.95
 _RESAMPLES = 4999
+_FAR = 1000.0  # a t that two seeds reach where they agree to a thousandth of their gain
 
 
 class EffectSize(NamedTuple):
@@ -218,7 +219,10 @@ def _differences(
 
 def _noncentrality(t: float, degrees: int, level: float) -> float:
     """Return the noncentrality at which the noncentral t distribution reaches `level` at `t`."""
-    reach = 10.0
-    while not (nct.cdf(t, degrees, t - reach) > level > nct.cdf(t, degrees, t + reach)) and reach < 1e4:
-        reach *= 2
-    return float(brentq(lambda shift: float(nct.cdf(t, degrees, shift)) - level, t - reach, t + reach))
+    if t < 0:
+        return -_noncentrality(-t, degrees, 1 - level)  # the mirror image
+    if t > _FAR:
+        # The normal part is lost in the chi part then: the limit is right to 1 in 10,000, and takes no root.
+        return t * float(chi.ppf(1 - level, degrees)) / float(np.sqrt(degrees))
+    # Wide enough for the tails of 2.5 %, and no wider: far beyond zero scipy's distribution is NaN.
+    return float(brentq(lambda shift: float(nct.cdf(t, degrees, shift)) - level, -4, 4 + 2.5 * t))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.stats import ttest_rel
+from scipy.stats import chi, norm, ttest_rel
 from statsmodels.stats.multitest import multipletests
 
 from analysis.effects import crossed_interval, effect_size, holm, level_effects, paired_p
@@ -23,6 +23,33 @@ def test_the_interval_of_d_z_holds_the_truth_in_95_of_100_studies() -> None:
     found = [effect_size(generator.normal(1.0, 1.0, size=6).tolist()) for _ in range(200)]
     held = [item.interval[0] <= 1.0 <= item.interval[1] for item in found if item is not None]
     assert np.mean(held) == pytest.approx(0.95, abs=0.04)
+
+
+@pytest.mark.parametrize("n", range(2, 11))
+def test_the_interval_of_d_z_is_that_of_the_noncentral_t_however_clear_the_difference(n: int) -> None:
+    spread = np.linspace(-1, 1, n)
+    unit = spread / spread.std(ddof=1)
+    sizes = 10 ** np.linspace(-3, 6, 37)
+    edges = []
+    for t in [*-sizes[::-1], 0.0, *sizes]:
+        found = effect_size((unit + t / np.sqrt(n)).tolist())
+        assert found is not None
+        edges.append(found.interval)
+        for edge, level in zip(found.interval, (0.975, 0.025), strict=True):
+            # P(T < t) with T = (Z + shift) / S, by the normal Z: scipy's own is NaN for many of them.
+            assert _below(t, n - 1, edge * np.sqrt(n)) == pytest.approx(level, abs=2e-3 if abs(t) < 0.1 else 1e-4)
+    assert np.isfinite(edges).all()
+    assert (np.diff(edges, axis=0) >= 0).all()
+
+
+def _below(t: float, degrees: int, shift: float) -> float:
+    """Return the noncentral t distribution at `t`, integrated over the normal part."""
+    if t < 0:
+        return 1 - _below(-t, degrees, -shift)
+    if t == 0:
+        return float(norm.cdf(-shift))
+    z = np.linspace(-9, 9, 20_001)
+    return float(np.trapezoid(norm.pdf(z) * chi.sf(np.sqrt(degrees) * (z + shift) / t, degrees), z))
 
 
 @pytest.mark.parametrize("differences", [[], [1.0], [2.0, 2.0, 2.0]])
