@@ -82,12 +82,17 @@ def anova(record: StudyRecord, metric: str) -> Importance:
     if len(table) < 2:
         raise MissingRuns(f"Fewer than two finished trials have {metric} under every tiling. {how_to_run(record)}")
     values = np.array([[row[key] for key in tilings] for _, _, row in table])  # (trials, tilings)
+    # Where all trials of a level have failed, what is left of its factor explains nothing.
+    train, levels = _varied(train, [levels for levels, _, _ in table])
+    evaluate, tilings = _varied(evaluate, tilings)
+    if not train and not evaluate:
+        raise MissingRuns(f"No factor has two levels with {metric} of finished trials. {how_to_run(record)}")
     strata = []
     if train:
-        between = _fit(train, [levels for levels, _, _ in table], values.mean(1), blocks=[seed for _, seed, _ in table])
+        between = _fit(train, levels, values.mean(1), blocks=[seed for _, seed, _ in table])
         strata.append([(*row[:1], row[1] * len(tilings), *row[2:]) for row in between])
     if evaluate:
-        strata.append(_within(values, train, evaluate, [levels for levels, _, _ in table], tilings))
+        strata.append(_within(values, train, evaluate, levels, tilings))
     total = float(((values - values.mean()) ** 2).sum())
     if total == 0:
         raise MissingRuns(f"All values of {metric} are equal: there is nothing to explain.")
@@ -154,6 +159,12 @@ def _complete(
     tilings = sorted({tiling for values in found.values() for tiling in values}, key=str)
     whole = [(levels, seed, row) for (levels, seed), row in found.items() if len(row) == len(tilings)]
     return sorted(whole, key=lambda row: str(row[:2])), tilings
+
+
+def _varied(names: Sequence[str], rows: Sequence[_Levels]) -> tuple[list[str], list[_Levels]]:
+    """Return the names that have two levels or more in `rows`, and the rows without the others."""
+    kept = [index for index in range(len(names)) if len({row[index] for row in rows}) > 1]
+    return [names[index] for index in kept], [tuple(row[index] for index in kept) for row in rows]
 
 
 def _within(

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from analysis.importance import EVALUATORS, Importance, anova, search_importance
 from analysis.records import MissingRuns, NotVaried, StudyRecord
-from analysis.selection import headline, is_sampled, train_factors
+from analysis.selection import evaluation_factors, headline, how_to_run, is_sampled, train_factors
 from analysis.style import COLUMN_MM, PAGE_MM, colour
 from usplit_core.vocabulary import METRICS
 
@@ -34,9 +34,11 @@ def data(record: StudyRecord) -> FactorImportance:
         If there are too few runs.
     """
     if not any(is_sampled(record, name) for name in train_factors(record)):
+        if len((*train_factors(record), *evaluation_factors(record))) < 2:
+            raise NotVaried("Fewer than two factors of the study vary.")
         found = anova(record, headline(record).key)
         if len(found.terms) < 2:
-            raise NotVaried("Fewer than two factors of the study vary.")
+            raise MissingRuns(f"Fewer than two factors have finished trials at two levels. {how_to_run(record)}")
         return FactorImportance((found._replace(terms=found.terms[:_MOST]),), max(0, len(found.terms) - _MOST))
     panels, problems = [], []
     key = record.objective if record.objective in METRICS else headline(record).key

@@ -90,6 +90,26 @@ def test_incomplete_crossing_gives_main_effects_only(planted: StudyRecord) -> No
     assert "LC depth" in labels
 
 
+def _without(record: StudyRecord, failed: int) -> StudyRecord:
+    """Return the study with all trials of one LC depth failed."""
+    trials = [t._replace(state="failed") if t.settings["model.lc_depth"] == failed else t for t in record.trials]
+    return record._replace(trials=tuple(trials))
+
+
+@pytest.mark.parametrize("failed", [0, 2])
+def test_a_factor_of_which_one_level_is_left_explains_nothing(planted: StudyRecord, failed: int) -> None:
+    labels = {term.label for term in anova(_without(planted, failed), PSNR).terms}
+    assert not any("LC depth" in text for text in labels)
+    assert {"patch size", "learning rate", "padding", "patch size × padding"} <= labels
+
+
+def test_where_one_level_of_every_factor_is_left_runs_are_missing() -> None:
+    depths = planted_study(lambda settings, seed: settings["model.lc_depth"] + seed, train={"model.lc_depth": (0, 2)})
+    with pytest.raises(MissingRuns, match="usplit run") as raised:
+        anova(_without(depths, 2), PSNR)
+    assert not isinstance(raised.value, NotVaried)  # the study set out to vary it, so the report tells
+
+
 def test_a_study_without_factors_or_runs_says_so(planted: StudyRecord) -> None:
     with pytest.raises(NotVaried):
         anova(planted_study(lambda *_: 1.0, train={}), PSNR)
