@@ -4,14 +4,12 @@ The two answer different questions, so every result carries the name of its meth
 function is called: `statsmodels` and `optuna` take seconds.
 """
 
-import itertools
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from scipy.stats import f as f_distribution
 
 from analysis.records import MissingRuns, NotVaried, StudyRecord
 from analysis.selection import (
@@ -24,6 +22,7 @@ from analysis.selection import (
     train_factors,
 )
 from analysis.statistics import observations
+from analysis.sums_of_squares import Levels, Square, sums_of_squares
 from usplit_core.settings import Setting, format_setting
 from usplit_core.vocabulary import METRICS
 
@@ -89,14 +88,14 @@ def anova(record: StudyRecord, metric: str) -> Importance:
         raise MissingRuns(f"No factor has two levels with {metric} of finished trials. {how_to_run(record)}")
     strata = []
     if train:
-        between = _fit(train, levels, values.mean(1), blocks=[seed for _, seed, _ in table])
-        strata.append([(*row[:1], row[1] * len(tilings), *row[2:]) for row in between])
+        between = sums_of_squares(train, levels, values.mean(1), blocks=[seed for _, seed, _ in table])
+        strata.append([row._replace(square=row.square * len(tilings)) for row in between])
     if evaluate:
         strata.append(_within(values, train, evaluate, levels, tilings))
     total = float(((values - values.mean()) ** 2).sum())
     if total == 0:
         raise MissingRuns(f"All values of {metric} are equal: there is nothing to explain.")
-    terms = [Term(name, square / total, p) for rows in strata for name, square, p in rows]
+    terms = [Term(row.label, row.square / total, row.p) for rows in strata for row in rows]
     explained = sum(term.share for term in terms)
     return Importance(
         "ANOVA",
@@ -143,16 +142,14 @@ def search_importance(record: StudyRecord, metric: str, evaluator: Evaluator) ->
     )
 
 
-_Levels = tuple[Setting, ...]
-_Row = tuple[_Levels, Setting, dict[_Levels, float]]  # levels of a trial, its seed, value by tiling
-_Square = tuple[str, float, float | None]  # name, sum of squares, p
+_Row = tuple[Levels, Setting, dict[Levels, float]]  # levels of a trial, its seed, value by tiling
 
 
 def _complete(
     record: StudyRecord, metric: str, train: Sequence[str], evaluate: Sequence[str]
-) -> tuple[list[_Row], list[_Levels]]:
+) -> tuple[list[_Row], list[Levels]]:
     """Return the trials that have every tiling, each with its value under each, and the tilings."""
-    found: dict[tuple[_Levels, Setting], dict[_Levels, float]] = defaultdict(dict)
+    found: dict[tuple[Levels, Setting], dict[Levels, float]] = defaultdict(dict)
     for row in observations(record, metric):
         levels = tuple(row.settings.get(name) for name in train)
         found[levels, row.seed][tuple(row.settings.get(name) for name in evaluate)] = row.value
@@ -161,90 +158,21 @@ def _complete(
     return sorted(whole, key=lambda row: str(row[:2])), tilings
 
 
-def _varied(names: Sequence[str], rows: Sequence[_Levels]) -> tuple[list[str], list[_Levels]]:
+def _varied(names: Sequence[str], rows: Sequence[Levels]) -> tuple[list[str], list[Levels]]:
     """Return the names that have two levels or more in `rows`, and the rows without the others."""
     kept = [index for index in range(len(names)) if len({row[index] for row in rows}) > 1]
     return [names[index] for index in kept], [tuple(row[index] for index in kept) for row in rows]
 
 
 def _within(
-    values: Any, train: Sequence[str], evaluate: Sequence[str], levels: Sequence[_Levels], tilings: Sequence[_Levels]
-) -> list[_Square]:
+    values: Any, train: Sequence[str], evaluate: Sequence[str], levels: Sequence[Levels], tilings: Sequence[Levels]
+) -> list[Square]:
     """Return the terms that hold an evaluation factor, tested against the spread within trainings."""
     centred = (values - values.mean(axis=1, keepdims=True)).ravel()
     rows = [(*trial, *tiling) for trial in levels for tiling in tilings]
     wanted = [label(name) for name in evaluate]
-    fitted = _fit([*train, *evaluate], rows, centred, degrees_lost=len(levels) - 1, only=wanted)
-    return [row for row in fitted if any(name in row[0].split(" × ") for name in wanted)]
-
-
-def _fit(
-    names: Sequence[str],
-    rows: Sequence[_Levels],
-    values: Any,
-    *,
-    blocks: Sequence[Setting] | None = None,
-    degrees_lost: int = 0,
-    only: Iterable[str] = (),
-) -> list[_Square]:
-    """Return sum of squares and p of main effects and interactions; interactions that cannot be told are left out."""
-    crossed = [pair for pair in itertools.combinations(range(len(names)), 2) if _is_crossed(rows, pair)]
-    for pairs in (crossed, []):
-        table = _type_two(len(names), pairs, rows, values, blocks)
-        residual, degrees = table["Residual"]
-        degrees -= degrees_lost
-        if degrees >= 1 or not pairs:
-            break
-    squares = []
-    for key, name in _term_names(names, pairs).items():
-        square, own = table[key]
-        usable = degrees >= 1 and own >= 1 and residual > 0
-        p = float(f_distribution.sf(square / own / (residual / degrees), own, degrees)) if usable else None
-        squares.append((name, float(square), p))
-    return squares
-
-
-def _is_crossed(rows: Sequence[_Levels], pair: tuple[int, int]) -> bool:
-    found = {(row[pair[0]], row[pair[1]]) for row in rows}
-    return len(found) == len({a for a, _ in found}) * len({b for _, b in found})
-
-
-def _term_names(names: Sequence[str], pairs: Sequence[tuple[int, int]]) -> dict[str, str]:
-    main = {f"C(f{index}, Sum)": label(name) for index, name in enumerate(names)}
-    both = {f"C(f{a}, Sum):C(f{b}, Sum)": f"{label(names[a])} × {label(names[b])}" for a, b in pairs}
-    return main | both
-
-
-def _type_two(
-    count: int, pairs: Sequence[tuple[int, int]], rows: Sequence[_Levels], values: Any, blocks: Sequence[Setting] | None
-) -> dict[str, tuple[float, float]]:
-    """Return sum of squares and degrees of freedom of each term, by its formula."""
-    import pandas as pd
-    import statsmodels.formula.api as formula
-    from statsmodels.stats.anova import anova_lm
-    from threadpoolctl import threadpool_limits
-
-    # Categories as such: the formula's reader would look at each text of thousands of rows.
-    columns = {f"f{index}": pd.Categorical(_texts([row[index] for row in rows])) for index in range(count)}
-    terms = list(_term_names([""] * count, pairs))
-    if blocks is not None and len(set(blocks)) > 1:
-        columns["block"] = pd.Categorical(_texts(blocks))
-        terms.append("C(block, Sum)")
-    # Matrices so narrow gain nothing by threads, which wait for each other where the cores are busy.
-    with threadpool_limits(1):
-        model = formula.ols(f"y ~ {' + '.join(terms)}", data=pd.DataFrame({**columns, "y": values}))
-        # Factors that are not told apart need the pseudoinverse, which takes seconds for ten thousand values.
-        is_regular = np.linalg.matrix_rank(model.exog.T @ model.exog) == model.exog.shape[1]
-        fitted = model.fit(method="qr" if is_regular else "pinv")
-        if fitted.df_resid < 1:
-            return {**dict.fromkeys(terms, (0.0, 0.0)), "Residual": (0.0, 0.0)}
-        table = anova_lm(fitted, typ=2)
-    return {str(key): (float(row["sum_sq"]), float(row["df"])) for key, row in table.iterrows()}
-
-
-def _texts(values: Sequence[Setting]) -> list[str]:
-    known = {value: format_setting(value) for value in dict.fromkeys(values)}
-    return [known[value] for value in values]
+    fitted = sums_of_squares([*train, *evaluate], rows, centred, trainings=levels)
+    return [row for row in fitted if any(name in row.label.split(" × ") for name in wanted)]
 
 
 def _direction(metric: str) -> Literal["minimize", "maximize"]:

@@ -43,7 +43,8 @@ TABLE = {
     "analysis/frozen.py":   rule(ANALYSIS, f"{ANALYSIS_PACKAGES} pyarrow"),
     "analysis/freeze.py":  rule(ANALYSIS, f"{ANALYSIS_PACKAGES} pyarrow"),
     # Loaded only when a figure asks for the importance of factors.
-    "analysis/importance.py": rule(ANALYSIS, f"{ANALYSIS_PACKAGES} optuna pandas statsmodels threadpoolctl"),
+    "analysis/importance.py": rule(ANALYSIS, f"{ANALYSIS_PACKAGES} optuna"),
+    "analysis/sums_of_squares.py": rule(ANALYSIS, f"{ANALYSIS_PACKAGES} pandas statsmodels threadpoolctl"),
     "analysis/*":          rule(ANALYSIS, ANALYSIS_PACKAGES),
     "study/tracking/pictures.py": rule(STUDY, "numpy matplotlib PIL"),
     "study/tracking/system.py": rule(STUDY, "psutil torch"),

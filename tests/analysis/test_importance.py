@@ -1,12 +1,13 @@
 """Importance of factors: planted effects are found, and nothing else."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import f as f_distribution
 
-from analysis.importance import EVALUATORS, Evaluator, anova, search_importance
+from analysis.importance import EVALUATORS, Evaluator, Term, anova, search_importance
 from analysis.records import MissingRuns, NotVaried, StudyRecord
 from tests.analysis.planted import PSNR, noise, planted_study
 
@@ -68,6 +69,48 @@ def test_the_shares_are_those_of_the_textbook() -> None:
     assert shares == pytest.approx({
         "LC depth": 75 / 114.08, "patch size": 27 / 114.08, "LC depth × patch size": 12 / 114.08
     })  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", [(2, 2, 2), (2, 3, 2), (3, 3, 3)])
+def test_tilings_are_tested_as_the_split_plot_of_the_textbook_does(shape: tuple[int, int, int]) -> None:
+    y = np.random.default_rng(sum(shape)).normal(size=shape)  # (depths, seeds, paddings)
+    depths, seeds, paddings = shape
+    y += 0.3 * np.arange(paddings) + np.arange(seeds)[:, None]
+    record = planted_study(
+        lambda settings, seed: y[settings["model.lc_depth"], seed, settings["tiling.padding_px"] // 8],
+        train={"model.lc_depth": range(depths)},
+        evaluate={"tiling.padding_px": [8 * place for place in range(paddings)]},
+        seeds=seeds,
+    )
+    means = y.mean((0, 1)), y.mean(1), y.mean((1, 2), keepdims=True)[:, 0]
+    padding = depths * seeds * ((means[0] - y.mean()) ** 2).sum()
+    both = seeds * ((means[1] - means[2] - means[0] + y.mean()) ** 2).sum()
+    error = ((y - y.mean(2, keepdims=True)) ** 2).sum() - padding - both
+    free = depths * (seeds - 1) * (paddings - 1)
+    p_values = _p_values(anova(record, PSNR).terms)
+    for name, square, own in (("padding", padding, 1), ("LC depth × padding", both, depths - 1)):
+        own *= paddings - 1
+        assert p_values[name] == pytest.approx(f_distribution.sf(square / own / (error / free), own, free))
+
+
+def test_two_names_of_one_train_factor_take_no_more_degrees_of_freedom_than_one() -> None:
+    depths = {"model.lc_depth": (0, 2, 4)}
+
+    def study(train: Mapping[str, Any]) -> StudyRecord:
+        return planted_study(
+            lambda settings, seed: noise({name: settings[name] for name in VARIED}, seed),
+            train=train, evaluate={"tiling.padding_px": (0, 16, 24)},
+        )  # fmt: skip
+
+    crossed = study({**depths, "model.filters": (8, 10, 12)})
+    pairs = ((0, 8), (2, 10), (4, 12))
+    alike = tuple(t for t in crossed.trials if (t.settings["model.lc_depth"], t.settings["model.filters"]) in pairs)
+    one, two = (anova(record, PSNR).terms for record in (study(depths), crossed._replace(trials=alike)))
+    assert _p_values(two)["padding"] == pytest.approx(_p_values(one)["padding"])
+
+
+def _p_values(terms: Sequence[Term]) -> dict[str, float | None]:
+    return {term.label: term.p for term in terms}
 
 
 def test_without_replicates_interactions_are_left_to_the_residual() -> None:
