@@ -23,6 +23,8 @@ from analysis.selection import (
     how_to_run,
     pick,
     reference_tiling,
+    task_factors,
+    task_name,
     train_factors,
 )
 from analysis.statistics import group
@@ -32,6 +34,7 @@ from usplit_core.settings import Setting
 TITLE = "Sample split images"
 _INKS = {"target": PALETTE[5], "prediction": PALETTE[4]}
 _LONGEST = 4 / 3  # of the sides of a panel: a strip would leave no room for the others
+_ROUNDING = 1e-4  # of the range of intensities: far less than a grey level
 _PANEL_MM = 46.0
 _MOST_COLUMNS = 4  # models beside input and target: more would be stamps
 
@@ -45,7 +48,7 @@ class Column(NamedTuple):
 
 
 class Qualitative(NamedTuple):
-    """What the figure shows: one crop, one seed."""
+    """What the figure shows: one crop, one seed; `left_out` counts models that were given other images."""
 
     input: NDArray[Any]  # (Y, X)
     target: NDArray[Any]  # (C, Y, X)
@@ -53,10 +56,13 @@ class Qualitative(NamedTuple):
     columns: tuple[Column, ...]
     seed: Setting
     fixed: str
+    left_out: int
 
 
 def data(record: StudyRecord) -> Qualitative:
     """Return the sample crops of up to four models, or of up to four tilings where there is one model.
+
+    Where the images vary, models of the first ones are shown: input and target stand there once for all.
 
     Raises
     ------
@@ -74,23 +80,27 @@ def data(record: StudyRecord) -> Qualitative:
         fixed = describe({name: value for name, value in tiling.items() if name not in names})
     rows = first_seeds(record, list(wanted[0])) if wanted else {}
     chosen = [(pick(item, names), rows[key]) for item in wanted if (key := tuple(item.values())) in rows]
-    kept = [chosen[index] for index in _spread(len(chosen))]
+    tasks = task_factors(record)
+    alike = [(levels, row) for levels, row in chosen if pick(row.settings, tasks) == pick(chosen[0][1].settings, tasks)]
+    kept = [alike[index] for index in _spread(len(alike))]
     loaded = [(levels, row, row.sample()) for levels, row in kept]
     found = [(levels, row, _centre(sample)) for levels, row, sample in loaded if sample is not None]
     if not found:
         raise MissingRuns(f"No evaluation has stored a sample crop yet. {how_to_run(record)}")
     _, first_row, first = found[0]
+    shown = [(levels, sample) for levels, _, sample in found if sample is first or _is_same(sample, first)]
+    images = task_name(pick(first_row.settings, tasks)).splitlines()
     return Qualitative(
         input=first.input,
         target=first.target,
         channels=first.channels or _channel_names(first_row, len(first.target)),
         columns=tuple(
-            _column(describe(levels) or "prediction", sample)
-            for levels, _, sample in found
-            if sample.target.shape == first.target.shape
+            _column(describe({name: levels[name] for name in levels if name not in tasks}) or "prediction", sample)
+            for levels, sample in shown
         ),
         seed=first_row.seed,
-        fixed=fixed,
+        fixed=", ".join([*images, *filter(None, [fixed])]),
+        left_out=len(found) - len(shown),
     )
 
 
@@ -122,12 +132,14 @@ def caption(data: Qualitative) -> str:
     """Say what is seen."""
     height, width = data.input.shape
     at = f", {data.fixed}" if data.fixed else ""
-    return (
+    text = (
         f"One crop of {width} × {height} px of a test frame{at}; n = 1 trial a column, seed {data.seed}. "
         "Each row is shown with the range of its target. "
         "White: scale-invariant PSNR of this crop, which differs from the score of whole frames. "
         "Insets: density of intensities, prediction (orange) and target (blue)."
     )
+    models = f"{data.left_out} model{'' if data.left_out == 1 else 's'}"
+    return f"{text} Not shown: {models} with another input or target." if data.left_out else text
 
 
 def size_mm(data: Qualitative) -> tuple[float, float]:
@@ -168,6 +180,15 @@ def _centre(sample: Sample) -> Sample:
     window = (..., slice(top, top + rows), slice(left, left + columns))
     return sample._replace(
         input=sample.input[window], prediction=sample.prediction[window], target=sample.target[window]
+    )
+
+
+def _is_same(sample: Sample, first: Sample) -> bool:
+    """Say whether two samples have the same input and target, but for rounding by other statistics."""
+    pairs = ((sample.input, first.input), (sample.target, first.target))
+    return all(
+        ours.shape == theirs.shape and np.allclose(ours, theirs, rtol=0, atol=_ROUNDING * float(np.ptp(theirs)))
+        for ours, theirs in pairs
     )
 
 

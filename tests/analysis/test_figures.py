@@ -19,8 +19,9 @@ from analysis.figures import (
 )
 from analysis.figures.curves import MOST_CURVES, Curve, CurvePoint, keep_best
 from analysis.figures.qualitative import scale_invariant_psnr
-from analysis.records import NotVaried, Sample, Settings, StudyRecord
+from analysis.records import Evaluation, NotVaried, Sample, Settings, StudyRecord
 from analysis.statistics import summarise
+from tests.analysis.planted import planted_study
 from tests.analysis.tiny_study import EPOCHS
 from usplit_core.vocabulary import HEADLINE
 
@@ -120,6 +121,37 @@ def test_sample_images_of_one_model_show_its_tilings(record: StudyRecord) -> Non
         "tiling inner, padding 0 px", "tiling inner, padding 16 px",
         "tiling outer, padding 0 px", "tiling outer, padding 16 px",
     ]  # fmt: skip
+
+
+def _sampled(row: Evaluation, sample: Sample) -> Evaluation:
+    return row._replace(sample=lambda: sample)
+
+
+def test_sample_images_show_no_prediction_beside_the_target_of_another() -> None:
+    y, x = np.mgrid[0:16, 0:16].astype(float)
+    images = {"a.tif": np.stack([x, y]), "b.tif": np.stack([y * x, 255 - x])}
+    targets = {name: Sample(image.mean(axis=0), image + 1, image) for name, image in images.items()}
+    two = planted_study(lambda *_: 30.0, train={"data.path": tuple(images), "model.lc_depth": (0, 2)})
+    rows = tuple(_sampled(row, targets[str(row.settings["data.path"])]) for row in two.evaluations)
+    data = qualitative.data(two._replace(evaluations=rows))
+    assert [column.label for column in data.columns] == ["LC depth 0", "LC depth 2"]
+    assert "a.tif" in qualitative.caption(data)
+    assert all((column.prediction == data.target + 1).all() for column in data.columns)
+
+
+def test_sample_images_leave_out_models_that_were_given_other_pixels(record: StudyRecord) -> None:
+    target = np.random.default_rng(0).normal(size=(2, 8, 8))
+    own = Sample(target[0], target, target)
+    other = {"model.lc_depth": 2}
+    for changed in (own._replace(input=target[1]), own._replace(target=target[::-1])):
+        rows = tuple(_sampled(row, changed if other.items() <= row.settings.items() else own)
+                     for row in record.evaluations)  # fmt: skip
+        data = qualitative.data(record._replace(evaluations=rows))
+        assert [column.label for column in data.columns] == ["LC depth 0"]
+        assert "1 model with another input or target" in qualitative.caption(data)
+    rounded = own._replace(target=target * (1 + 1e-6))
+    rows = tuple(_sampled(row, rounded if other.items() <= row.settings.items() else own) for row in record.evaluations)
+    assert len(qualitative.data(record._replace(evaluations=rows)).columns) == 2
 
 
 def test_a_strip_is_shown_and_scored_by_its_middle(record: StudyRecord) -> None:
