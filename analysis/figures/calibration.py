@@ -46,12 +46,16 @@ class Panel(NamedTuple):
 
 
 class Calibration(NamedTuple):
-    """What the figure shows: one seed, one tiling; `left_out` counts models that found no colour."""
+    """What the figure shows: one seed, one tiling; `left_out` counts models that found no colour.
+
+    `other` counts those with other structure channels than the panels.
+    """
 
     panels: tuple[Panel, ...]
     tiling: str
     seed: Setting
     left_out: int
+    other: int
 
 
 def data(record: StudyRecord) -> Calibration:
@@ -75,24 +79,26 @@ def data(record: StudyRecord) -> Calibration:
     wanted = [tuple({**cell, **tiling}.values()) for cell in cells(record, names)]
     chosen = [known[key] for key in wanted if key in known]
     found = [(row, sample) for row in chosen if (sample := row.sample()) is not None]
-    curves = [(row, sample) for row, sample in found if sample.calibration is not None]
-    if not curves:
+    known_bins = [(row, sample) for row, sample in found if _has_bins(sample)]
+    if not known_bins:
         raise MissingRuns(f"No evaluation has stored its calibration yet. {how_to_run(record)}")
-    first = curves[0][1]
+    first = known_bins[0][1]
+    curves = [(row, sample) for row, sample in known_bins if _channel_names(sample) == _channel_names(first)]
     return Calibration(
         panels=tuple(
             Panel(
-                _channel_name(first, channel),
+                name,
                 tuple(
                     _curve(describe(pick(row.settings, names)) or "prediction", sample, channel)
                     for row, sample in curves[:MOST_CURVES]
                 ),
             )
-            for channel in range(len(first.target))
+            for channel, name in enumerate(_channel_names(first))
         ),
         tiling=describe_tiling(tiling),
         seed=curves[0][0].seed,
         left_out=max(len(curves) - MOST_CURVES, 0),
+        other=len(known_bins) - len(curves),
     )
 
 
@@ -114,7 +120,11 @@ def caption(data: Calibration) -> str:
         "On the dotted diagonal both agree; above it the prediction is surer than it should be. "
         "The error includes the noise of the targets."
     )
-    return f"{text} The last {data.left_out} models are left out." if data.left_out else text
+    if data.left_out:
+        text += f" The last {data.left_out} models are left out."
+    if data.other:
+        text += f" Not shown: {data.other} model{'' if data.other == 1 else 's'} of other structure channels."
+    return text
 
 
 def size_mm(data: Calibration) -> tuple[float, float]:
@@ -140,8 +150,13 @@ def _curve(label: str, sample: Sample, channel: int) -> Curve:
     return Curve(label, tuple(deviation.tolist()), tuple(error.tolist()))
 
 
-def _channel_name(sample: Sample, channel: int) -> str:
-    return sample.channels[channel] if sample.channels else f"channel {channel}"
+def _has_bins(sample: Sample) -> bool:
+    """Say whether every structure channel has a bin with pixels in it."""
+    return sample.calibration is not None and bool((sample.calibration[..., 0] > 0).any(axis=-1).all())
+
+
+def _channel_names(sample: Sample) -> tuple[str, ...]:
+    return sample.channels or tuple(f"channel {channel}" for channel in range(len(sample.target)))
 
 
 def _commonest_tiling(rows: list[Evaluation]) -> Settings:

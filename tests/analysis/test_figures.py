@@ -19,7 +19,7 @@ from analysis.figures import (
 )
 from analysis.figures.curves import MOST_CURVES, Curve, CurvePoint, keep_best
 from analysis.figures.qualitative import scale_invariant_psnr
-from analysis.records import Evaluation, NotVaried, Sample, Settings, StudyRecord
+from analysis.records import Evaluation, MissingRuns, NotVaried, Sample, Settings, StudyRecord
 from analysis.statistics import summarise
 from tests.analysis.planted import planted_study
 from tests.analysis.tiny_study import EPOCHS
@@ -242,6 +242,29 @@ def test_calibration_shows_the_lowest_seed_of_every_model_at_one_tiling(record: 
     assert calibrated.error == pytest.approx(calibrated.deviation)
     assert too_sure.error == pytest.approx([3 * deviation for deviation in too_sure.deviation])
     assert "seed 0" in calibration.caption(data)
+
+
+def test_calibration_shows_models_of_the_same_channels_that_have_one(record: StudyRecord) -> None:
+    bins = np.stack([[[100.0, 0.1, 0.1], [100.0, 0.2, 0.3]]] * 3)  # (C, bins, 3)
+    image = np.zeros((3, 8, 8))
+    two, three = (Sample(image[0], image[:c], image[:c], (), bins[:c]) for c in (2, 3))
+    empty = two._replace(calibration=bins[:2] * [0, 1, 1])
+
+    def shown(first: Sample, second: Sample) -> calibration.Calibration:
+        samples = {0: first, 2: second}
+        rows = tuple(_sampled(row, samples[int(str(row.settings["model.lc_depth"]))]) for row in record.evaluations)
+        data = calibration.data(record._replace(evaluations=rows))
+        calibration.draw(data, Figure())
+        return data
+
+    for other in (three, two._replace(channels=("actin", "nuclei"))):
+        data = shown(two, other)
+        assert [curve.label for curve in data.panels[1].curves] == ["LC depth 0"]
+        assert "1 model of other structure channels" in calibration.caption(data)
+    assert len(shown(three, two).panels) == 3
+    assert [curve.label for curve in shown(empty, two).panels[0].curves] == ["LC depth 2"]
+    with pytest.raises(MissingRuns, match="usplit run"):
+        shown(empty, empty)
 
 
 def test_single_predictions_have_no_calibration(record: StudyRecord) -> None:
