@@ -122,6 +122,8 @@ def format_setting(value: Setting) -> str:
 def _readings(text: str) -> list[str]:
     """Return the JSON texts that `text` may stand for; a number before a list of one number."""
     readings = [json.dumps(text), json.dumps(_scalar(text))]
+    if isinstance(_scalar(text), list):
+        readings.reverse()  # what `format_setting` writes of a list is a legal path too
     if text in ("None", "none", "off", "null"):
         readings.insert(0, "null")
     if not text.startswith("["):

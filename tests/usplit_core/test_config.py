@@ -30,7 +30,8 @@ def test_the_number_of_structure_channels_follows_from_the_channels() -> None:
 
 
 def test_settings_survive_the_way_through_texts_and_json() -> None:
-    run = resolve(IMAGES | {"data.channels": ("CTIP2", "BRN2"), "model.latent_channels": (8, 8, 4, 4)})
+    several = {"data.path": ("actin.tif", "nuclei.tif"), "data.channels": ("CTIP2", "BRN2")}
+    run = resolve(several | {"model.latent_channels": (8, 8, 4, 4)})
     texts = {name: format_setting(value) for name, value in flatten(run).items()}
     assert resolve({name: parse_setting(name, text) for name, text in texts.items()}) == run
     assert validate(json.loads(to_json(run))) == run
@@ -48,6 +49,9 @@ def test_settings_survive_the_way_through_texts_and_json() -> None:
         ("data.augment", "true", True),
         ("data.path", "5.tif", "5.tif"),
         ("data.path", "5", "5"),
+        ("data.path", '["a.tif", "b, c.tif"]', ("a.tif", "b, c.tif")),
+        ("data.path", "[5].tif", "[5].tif"),
+        ("data.path", "[5]", "[5]"),
         ("model.latent_channels", "8", 8),
         ("model.latent_channels", "8,4", (8, 4)),
     ],
