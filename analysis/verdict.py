@@ -72,7 +72,7 @@ def verdict(record: StudyRecord) -> Verdict:
     reference = None if not factors or any(is_sampled(record, name) for name in factors) else groups[0]
     tasks = cells(record, task_factors(record)) if task_factors(record) else []
     if reference is None or best is reference:
-        alone = tuple(TaskGain(task_name(task), None) for task in tasks)
+        alone = tuple(TaskGain(task_name(record, task), None) for task in tasks)
         return Verdict(metric, tiling, len(groups), best, reference, None, None, None, alone)
     pair = {**best.levels, **tiling}, {**reference.levels, **tiling}
     return Verdict(
@@ -85,7 +85,7 @@ def verdict(record: StudyRecord) -> Verdict:
         compare(record, metric.key, *pair, unit="frame"),
         compare_crossed(record, metric.key, *pair),
         tuple(
-            TaskGain(task_name(task), compare(record, metric.key, *({**side, **task} for side in pair)))
+            TaskGain(task_name(record, task), compare(record, metric.key, *({**side, **task} for side in pair)))
             for task in tasks
         ),
     )

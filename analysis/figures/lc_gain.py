@@ -70,7 +70,7 @@ def data(record: StudyRecord) -> LcGain:
         by_task.setdefault(tuple(item.levels[name] for name in tasks), []).append(item)
     dots, references = [], []
     for key, groups in by_task.items():
-        task = task_name(dict(zip(tasks, key, strict=True))) or record.name
+        task = task_name(record, dict(zip(tasks, key, strict=True))) or record.name
         plain = [item for item in groups if item.levels[_LC] == 0]
         if plain:
             reference = best_group(plain, metric.key)
@@ -109,7 +109,8 @@ def caption(data: LcGain) -> str:
         f"{format_interval(data.mean, None, signed=True, unit=data.metric.unit)}; the best is chosen on the frames it "
         "is scored on, which flatters it."
     )
-    return f"{text} {data.left_out} networks that gain less are left out." if data.left_out else text
+    less = f"{data.left_out} network{'' if data.left_out == 1 else 's'}"
+    return f"{text} Not shown, for gaining less: {less}." if data.left_out else text
 
 
 def size_mm(data: LcGain) -> tuple[float, float]:

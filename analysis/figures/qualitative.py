@@ -89,7 +89,7 @@ def data(record: StudyRecord) -> Qualitative:
         raise MissingRuns(f"No evaluation has stored a sample crop yet. {how_to_run(record)}")
     _, first_row, first = found[0]
     shown = [(levels, sample) for levels, _, sample in found if sample is first or _is_same(sample, first)]
-    images = task_name(pick(first_row.settings, tasks)).splitlines()
+    images = task_name(record, pick(first_row.settings, tasks)).splitlines()
     return Qualitative(
         input=first.input,
         target=first.target,

@@ -1,0 +1,87 @@
+"""Studies of several kinds of images: what belongs to the images is never compared, and each has a name of its own."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from analysis.comparison import effects, study_scores
+from analysis.figures import lc_gain
+from analysis.records import StudyRecord
+from analysis.selection import network_factors, task_factors, task_name
+from analysis.verdict import verdict
+from tests.analysis.planted import planted_study
+from usplit_core.settings import Setting
+
+#: Path, axes and border of two data sets.
+DATA_SETS = (("critters.tif", None, "constant"), ("cells.tif", "NYXC", "reflect"))
+FACTORS = ("data.path", "data.axes", "data.border")
+
+
+def _score(settings: Mapping[str, Any], seed: int) -> float:
+    hard = settings["data.path"] == "cells.tif"
+    return float((25 if hard else 40) + 0.1 * seed + (0.3 if hard else 0.5) * (settings["model.lc_depth"] > 0))
+
+
+@pytest.fixture(scope="module")
+def two_data_sets() -> StudyRecord:
+    """Return a study of two data sets, each with its own axes and border, and two networks."""
+    levels = {name: tuple(row[index] for row in DATA_SETS) for index, name in enumerate(FACTORS)}
+    crossed = planted_study(_score, train={**levels, "model.lc_depth": (0, 2)})
+    return _only(crossed, lambda settings: tuple(settings[name] for name in FACTORS) in DATA_SETS)
+
+
+def _only(record: StudyRecord, wanted: Any) -> StudyRecord:
+    trials = tuple(trial for trial in record.trials if wanted(trial.settings))
+    kept = {trial.fingerprint for trial in trials}
+    return record._replace(trials=trials, evaluations=tuple(row for row in record.evaluations if row.trial in kept))
+
+
+def test_settings_that_follow_from_the_images_are_no_part_of_the_network(two_data_sets: StudyRecord) -> None:
+    assert task_factors(two_data_sets) == FACTORS
+    assert network_factors(two_data_sets) == ("model.lc_depth",)
+    found = verdict(two_data_sets)
+    assert found.difference is not None
+    assert found.difference.summary.mean == pytest.approx(0.4)
+    assert [gain.task for gain in found.tasks] == ["critters.tif", "cells.tif"]
+    assert study_scores([two_data_sets])[0].best == found.best
+    assert {effect.factor for effect in effects(two_data_sets)} == {"model.lc_depth"}
+
+
+def test_one_network_on_several_images_is_one_series(two_data_sets: StudyRecord) -> None:
+    data = lc_gain.data(two_data_sets)
+    assert [(dot.row, dot.series) for dot in data.dots] == [
+        ("critters.tif", "LC depth 2"), ("cells.tif", "LC depth 2"),
+    ]  # fmt: skip
+
+
+def test_settings_of_the_data_that_vary_on_the_same_images_are_compared() -> None:
+    train = {"data.path": ("a.tif", "b.tif"), "data.border": ("reflect", "constant")}
+    both = planted_study(lambda settings, seed: seed + (settings["data.border"] == "constant"), train=train)
+    assert task_factors(both) == ("data.path",)
+    assert network_factors(both) == ("data.border",)
+    alone = planted_study(lambda _, seed: seed, train={"data.border": ("reflect", "constant")})
+    assert network_factors(alone) == ("data.border",)
+
+
+@pytest.mark.parametrize(
+    ("paths", "names"),
+    [
+        (("/z/cells.tif", "/z/critters.tif"), ["cells.tif", "critters.tif"]),
+        (("/day/1/cells.tif", "/day/2/cells.tif"), ["1/cells.tif", "2/cells.tif"]),
+        ((("/z/a.tif", "/z/b.tif"), ("/y/a.tif", "/y/b.tif")), ["z/a.tif + z/b.tif", "y/a.tif + y/b.tif"]),
+        (("synthetic:critters-n0", "package:some/cells.tif"), ["critters-n0", "cells.tif"]),
+        (("/cells.tif", "cells.tif"), ["/cells.tif", "cells.tif"]),
+    ],
+)
+def test_images_are_named_with_no_more_folders_than_tell_them_apart(
+    paths: tuple[Setting, ...], names: list[str]
+) -> None:
+    record = planted_study(lambda *_: 30.0, train={"data.path": paths})
+    assert [task_name(record, {"data.path": path, "data.axes": None}) for path in paths] == names
+
+
+def test_channels_of_one_file_are_named_below_it() -> None:
+    record = planted_study(lambda *_: 30.0, train={"data.path": ("a.tif", "b.tif"), "data.channels": ((0, 1), (2, 0))})
+    assert task_name(record, {"data.path": "a.tif", "data.channels": (2, 0)}) == "a.tif\n2 + 0"
+    assert task_name(record, {}) == ""
