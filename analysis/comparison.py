@@ -15,13 +15,12 @@ from analysis.selection import (
     is_sampled,
     label,
     metric_label,
-    network_factors,
     reference_tiling,
-    task_factors,
     train_factors,
 )
 from analysis.statistics import Difference, Group, best_group, group, paired_difference
 from analysis.tables import Column, Row, Table, format_summary
+from analysis.tasks import network_factors, task_factors
 from usplit_core.config import EVALUATION_SECTIONS
 from usplit_core.vocabulary import Metric
 

@@ -6,19 +6,10 @@ from analysis.comparison import effects, effects_table
 from analysis.html import Safe, tag
 from analysis.intervals import format_interval
 from analysis.records import MissingRuns, StudyRecord, Trial
-from analysis.selection import (
-    describe,
-    evaluation_factors,
-    format_value,
-    headline,
-    label,
-    metric_label,
-    network_factors,
-    task_factors,
-    train_factors,
-)
+from analysis.selection import describe, evaluation_factors, format_value, headline, label, metric_label, train_factors
 from analysis.statistics import best_group, group
 from analysis.tables import to_html
+from analysis.tasks import network_factors, task_factors
 from analysis.verdict import Verdict
 
 _ENERGY = "cost/energy_joules"

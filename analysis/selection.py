@@ -4,7 +4,6 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from pathlib import PurePath
 from typing import cast
 
 from analysis.records import Evaluation, MissingRuns, Settings, StudyRecord
@@ -12,8 +11,6 @@ from usplit_core.config import EVALUATION_SECTIONS
 from usplit_core.settings import DEFAULT_VALUES, SETTINGS, Setting, format_setting, setting
 from usplit_core.vocabulary import HEADLINE, METRICS, Metric, metric
 
-#: Train factors that say which images are split: scores on different images are never compared with each other.
-TASK = ("data.path", "data.channels")
 _LOG_FROM_RATIO = 20
 _KEPT = 128  # questions about a study whose answers are kept: every figure asks the same ones
 
@@ -22,57 +19,6 @@ _KEPT = 128  # questions about a study whose answers are kept: every figure asks
 def train_factors(record: StudyRecord) -> tuple[str, ...]:
     """Return the train factors that have two or more levels in the store; a seed is none."""
     return tuple(name for name in record.train if name != "train.seed" and len(levels(record, name)) > 1)
-
-
-@lru_cache(_KEPT)
-def task_factors(record: StudyRecord) -> tuple[str, ...]:
-    """Return the train factors that say which images are split, and those that follow from them, such as the axes."""
-    varied = train_factors(record)
-    return tuple(
-        name for name in varied if name in TASK or _follows(record, name, [image for image in varied if image in TASK])
-    )
-
-
-def network_factors(record: StudyRecord) -> tuple[str, ...]:
-    """Return the train factors that are compared with each other: all but those of the images."""
-    tasks = task_factors(record)
-    return tuple(name for name in train_factors(record) if name not in tasks)
-
-
-def _follows(record: StudyRecord, name: str, images: Sequence[str]) -> bool:
-    """Say whether a setting of the data is never compared on the same images: each of them has one level of it."""
-    if not images or not name.startswith("data.") or is_sampled(record, name):
-        return False
-    found = {(*pick(trial.settings, images).values(), trial.settings.get(name)) for trial in record.trials}
-    return len(found) == len({key[:-1] for key in found})
-
-
-def task_name(record: StudyRecord, task: Settings) -> str:
-    """Return the names of the files, with no more folders than tell the images of the study apart, and the channels."""
-    words = []
-    for name in TASK:
-        if name in task:
-            folders = _folders(record) if name == "data.path" else 0
-            words.append(_without_folders(task[name], folders))
-    return "\n".join(words)
-
-
-@lru_cache(_KEPT)
-def _folders(record: StudyRecord) -> int:
-    """Return how many folders the names of the images need so that no two are alike."""
-    images = levels(record, "data.path")
-    most = max((len(PurePath(file).parts) for value in images for file in _files(value)), default=1)
-    distinct = (count for count in range(most) if len({_without_folders(v, count) for v in images}) == len(images))
-    return next(distinct, most)
-
-
-def _without_folders(value: Setting, kept: int) -> str:
-    """Return the names of files, or of channels, with the last `kept` of their folders."""
-    return " + ".join(str(PurePath(*PurePath(file).parts[-1 - kept :])) for file in _files(value))
-
-
-def _files(value: Setting) -> list[str]:
-    return [str(part).removeprefix("synthetic:") for part in (value if isinstance(value, tuple) else (value,))]
 
 
 def is_sampled(record: StudyRecord, factor: str) -> bool:

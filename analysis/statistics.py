@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.records import Evaluation, Settings, StudyRecord, Trial
-from analysis.selection import TASK, in_order_of_levels, matches, sort_key
+from analysis.selection import in_order_of_levels, matches, sort_key
+from analysis.tasks import TASK
 from usplit_core.config import EVALUATION_SECTIONS
 from usplit_core.settings import Setting
 from usplit_core.vocabulary import metric as metric_of

@@ -5,19 +5,9 @@ from typing import NamedTuple
 from analysis.effects import Crossed, compare_crossed
 from analysis.intervals import decimals, format_interval, format_number
 from analysis.records import MissingRuns, Settings, StudyRecord
-from analysis.selection import (
-    cells,
-    describe,
-    describe_tiling,
-    headline,
-    how_to_run,
-    is_sampled,
-    network_factors,
-    reference_tiling,
-    task_factors,
-    task_name,
-)
+from analysis.selection import cells, describe, describe_tiling, headline, how_to_run, is_sampled, reference_tiling
 from analysis.statistics import FEW, Difference, Group, best_group, compare, group, is_distinct, paired_difference
+from analysis.tasks import network_factors, task_factors, task_name
 from usplit_core.vocabulary import Metric
 
 

@@ -14,7 +14,6 @@ from analysis.figures.curves import MOST_CURVES, legend_columns
 from analysis.records import Evaluation, MissingRuns, NotVaried, Sample, Settings, StudyRecord
 from analysis.selection import (
     cells,
-    describe,
     describe_tiling,
     first_seeds,
     how_to_run,
@@ -24,6 +23,7 @@ from analysis.selection import (
     train_factors,
 )
 from analysis.style import COLUMN_MM, FAINT, PAGE_MM, colour, marker
+from analysis.tasks import describe_cell
 from usplit_core.settings import SETTINGS, Setting
 
 TITLE = "Calibration of the predicted deviation"
@@ -89,7 +89,7 @@ def data(record: StudyRecord) -> Calibration:
             Panel(
                 name,
                 tuple(
-                    _curve(describe(pick(row.settings, names)) or "prediction", sample, channel)
+                    _curve(describe_cell(record, pick(row.settings, names)) or "prediction", sample, channel)
                     for row, sample in curves[:MOST_CURVES]
                 ),
             )

@@ -18,11 +18,11 @@ from analysis.selection import (
     how_to_run,
     is_sampled,
     levels,
-    network_factors,
     reference_tiling,
     train_factors,
 )
 from analysis.style import COLUMN_MM, FAINT
+from analysis.tasks import network_factors
 from usplit_core.vocabulary import Metric
 
 TITLE = "Where context helps"

@@ -9,9 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from analysis.records import Settings, StudyRecord
-from analysis.selection import axis_label, describe, format_value, is_number, is_sampled, levels, spans_decades
+from analysis.selection import axis_label, format_value, is_number, is_sampled, levels, spans_decades
 from analysis.statistics import FEW, Group, Summary, group
 from analysis.style import FAINT, PALETTE, colour, draw_seeds, mark_levels, marker
+from analysis.tasks import describe_cell
 from usplit_core.settings import Setting
 from usplit_core.vocabulary import Metric
 
@@ -63,7 +64,7 @@ def curves(
         by_series.setdefault(tuple(item.levels[name] for name in names), []).append(item)
     return tuple(
         Curve(
-            describe(dict(zip(names, key, strict=True))),
+            describe_cell(record, dict(zip(names, key, strict=True))),
             tuple(CurvePoint(item.levels[factor], item.seeds, item.values, item.summary) for item in groups),
         )
         for key, groups in by_series.items()

@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from analysis.records import NotVaried, Point, StudyRecord, Trial
-from analysis.selection import cells, describe, is_sampled, matches, train_factors
+from analysis.selection import cells, is_sampled, matches, train_factors
 from analysis.style import COLUMN_MM, PAGE_MM
+from analysis.tasks import describe_cell
 
 TITLE = "KL divergence by level"
 _KEY = "train/kl/"
@@ -50,7 +51,8 @@ def data(record: StudyRecord) -> KlLevels:
     if not panels:
         raise NotVaried("No finished network of the study has latent levels.")
     shown = tuple(
-        Panel(describe(cell).replace(", ", "\n"), len(trials), _means(trials)) for cell, trials in panels[:_MOST]
+        Panel(describe_cell(record, cell).replace(", ", "\n"), len(trials), _means(trials))
+        for cell, trials in panels[:_MOST]
     )
     return KlLevels(shown, max(0, len(panels) - _MOST))
 

@@ -10,20 +10,10 @@ from analysis.figures.curves import MOST_CURVES, legend_columns
 from analysis.figures.dots import Dot, draw_dots, height_mm, series_of, what_dots_mean
 from analysis.intervals import format_interval
 from analysis.records import MissingRuns, NotVaried, StudyRecord
-from analysis.selection import (
-    describe,
-    describe_tiling,
-    headline,
-    how_to_add,
-    how_to_run,
-    is_sampled,
-    network_factors,
-    reference_tiling,
-    task_factors,
-    task_name,
-)
+from analysis.selection import describe, describe_tiling, headline, how_to_add, how_to_run, is_sampled, reference_tiling
 from analysis.statistics import Group, best_group, group, paired_difference, summarise
 from analysis.style import COLUMN_MM, FAINT
+from analysis.tasks import network_factors, task_factors, task_name
 from usplit_core.settings import Setting
 from usplit_core.vocabulary import Metric
 

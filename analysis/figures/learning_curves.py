@@ -10,8 +10,9 @@ from matplotlib.ticker import MaxNLocator
 
 from analysis.figures.curves import legend_columns
 from analysis.records import MissingRuns, Point, StudyRecord
-from analysis.selection import cells, describe, how_to_run, metric_label, pick, train_factors
+from analysis.selection import cells, how_to_run, metric_label, pick, train_factors
 from analysis.style import COLUMN_MM, PAGE_MM, PALETTE, colour
+from analysis.tasks import describe_cell
 from usplit_core.settings import Setting
 from usplit_core.vocabulary import MONITOR, Metric
 
@@ -55,14 +56,14 @@ def data(record: StudyRecord) -> LearningCurves:
     if len(cells(record, names)) > len(PALETTE):
         names = ()
     lines = [
-        Line(describe(pick(trial.settings, names)), trial.seed, trial.state, trial.history(MONITOR.key))
+        Line(describe_cell(record, pick(trial.settings, names)), trial.seed, trial.state, trial.history(MONITOR.key))
         for trial in record.trials
     ]
     shown = tuple(line for line in lines if line.history)
     if not shown:
         raise MissingRuns(f"No trial has reported {MONITOR.label} yet. {how_to_run(record)}")
     present = {line.cell for line in shown}
-    order = tuple(text for text in (describe(cell) for cell in cells(record, names)) if text in present)
+    order = tuple(text for text in (describe_cell(record, cell) for cell in cells(record, names)) if text in present)
     return LearningCurves(MONITOR, order, shown, len(lines) - len(shown))
 
 

@@ -7,9 +7,10 @@ from matplotlib.figure import Figure
 
 from analysis.figures.dots import Dot, draw_dots, height_mm, what_dots_mean
 from analysis.records import MissingRuns, StudyRecord
-from analysis.selection import describe, how_to_run, is_sampled, memory_metric, train_factors
+from analysis.selection import how_to_run, is_sampled, memory_metric, train_factors
 from analysis.statistics import group
 from analysis.style import COLUMN_MM, PAGE_MM
+from analysis.tasks import describe_cell
 from usplit_core.vocabulary import Metric
 
 TITLE = "Memory of a training"
@@ -41,7 +42,7 @@ def data(record: StudyRecord) -> Memory:
         raise MissingRuns(f"No finished trial has recorded its {metric.label}. {how_to_run(record)}")
     kept = sorted(groups, key=lambda item: -item.summary.mean)[:_MOST]
     dots = tuple(
-        Dot(textwrap.fill(describe(item.levels) or "all trials", _WIDE), "", item.values, item.summary)
+        Dot(textwrap.fill(describe_cell(record, item.levels) or "all trials", _WIDE), "", item.values, item.summary)
         for item in groups
         if item in kept
     )

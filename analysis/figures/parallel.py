@@ -26,6 +26,7 @@ from analysis.selection import (
 )
 from analysis.statistics import group
 from analysis.style import PAGE_MM
+from analysis.tasks import short_value
 from usplit_core.settings import Setting
 from usplit_core.vocabulary import Metric
 
@@ -78,7 +79,7 @@ def data(record: StudyRecord) -> Parallel:
     seeds = [row.summary.n for row in groups]
     coordinates, columns = [], []
     for name in names:
-        place, ticks = _axis(name, levels(record, name))
+        place, ticks = _axis(record, name)
         coordinates.append(Coordinate(axis_label(name), ticks))
         columns.append([place[row.levels[name]] for row in rows])
     low, high = float(scores.min()), float(scores.max())
@@ -127,8 +128,9 @@ def size_mm(data: Parallel) -> tuple[float, float]:
     return PAGE_MM, 76.0
 
 
-def _axis(name: str, known: tuple[Setting, ...]) -> tuple[dict[Setting, float], tuple[tuple[float, str], ...]]:
+def _axis(record: StudyRecord, name: str) -> tuple[dict[Setting, float], tuple[tuple[float, str], ...]]:
     """Return the place of every level, and the ticks: numbers by size, names evenly."""
+    known = levels(record, name)
     numbers = [float(level) for level in known if isinstance(level, int | float) and is_number(level)]
     if len(numbers) == len(known):
         values = np.log10(numbers) if spans_decades(numbers) else np.array(numbers)
@@ -137,9 +139,9 @@ def _axis(name: str, known: tuple[Setting, ...]) -> tuple[dict[Setting, float], 
         placed = np.linspace(0, 1, len(known)) if len(known) > 1 else np.array([0.5])
     place = dict(zip(known, placed.tolist(), strict=True))
     if len(known) <= _MOST_TICKS:
-        return place, tuple((place[level], format_value(name, level)) for level in known)
+        return place, tuple((place[level], format_value(name, short_value(record, name, level))) for level in known)
     shown = np.unique(np.linspace(0, len(known) - 1, 5).round().astype(int)).tolist()
-    return place, tuple((place[known[index]], _short(name, known[index])) for index in shown)
+    return place, tuple((place[known[index]], _short(name, short_value(record, name, known[index]))) for index in shown)
 
 
 def _short(name: str, level: Setting) -> str:

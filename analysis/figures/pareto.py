@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 from analysis.figures.curves import MOST_CURVES, legend_columns
 from analysis.records import MissingRuns, StudyRecord
 from analysis.selection import (
-    describe,
     describe_tiling,
     headline,
     how_to_run,
@@ -20,6 +19,7 @@ from analysis.selection import (
 )
 from analysis.statistics import Summary, group
 from analysis.style import COLUMN_MM, FAINT, colour, marker
+from analysis.tasks import describe_cell
 from usplit_core.settings import Setting
 from usplit_core.vocabulary import METRICS, Metric
 
@@ -69,7 +69,12 @@ def data(record: StudyRecord) -> Pareto:
     pairs = [(_sign(cost) * costs[key].mean, _sign(score) * scores[key].mean) for key in shared]
     front = front_of(pairs)
     found = tuple(
-        Cell(describe(dict(zip(names, key, strict=True))) or "all trials", costs[key], scores[key], index in front)
+        Cell(
+            describe_cell(record, dict(zip(names, key, strict=True))) or "all trials",
+            costs[key],
+            scores[key],
+            index in front,
+        )
         for index, key in enumerate(shared)
     )
     unfinished = len(record.trials) - len(record.finished)

@@ -23,12 +23,11 @@ from analysis.selection import (
     how_to_run,
     pick,
     reference_tiling,
-    task_factors,
-    task_name,
     train_factors,
 )
 from analysis.statistics import group
 from analysis.style import PAGE_MM, PALETTE
+from analysis.tasks import task_factors, task_name
 from usplit_core.settings import Setting
 
 TITLE = "Sample split images"

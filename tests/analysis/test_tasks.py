@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from analysis.comparison import effects, study_scores
-from analysis.figures import lc_gain
-from analysis.records import StudyRecord
-from analysis.selection import network_factors, task_factors, task_name
+from analysis.figures import factors, lc_gain, learning_curves, memory, parallel
+from analysis.records import NotVaried, StudyRecord
+from analysis.tasks import network_factors, task_factors, task_name
 from analysis.verdict import verdict
 from tests.analysis.planted import planted_study
 from usplit_core.settings import Setting
@@ -85,3 +85,24 @@ def test_channels_of_one_file_are_named_below_it() -> None:
     record = planted_study(lambda *_: 30.0, train={"data.path": ("a.tif", "b.tif"), "data.channels": ((0, 1), (2, 0))})
     assert task_name(record, {"data.path": "a.tif", "data.channels": (2, 0)}) == "a.tif\n2 + 0"
     assert task_name(record, {}) == ""
+
+
+def test_figures_compare_no_images_and_name_them_without_folders() -> None:
+    paths = tuple(f"/a/long/way/to/the/images/of/day_{day}.tif" for day in range(3))
+    record = planted_study(
+        lambda *_: 30.0,
+        train={"data.path": paths, "model.filters": (16, 32)},
+        costs=lambda _: {"cost/peak_device_bytes": 1e9},
+    )
+    (panel,) = factors.data(record).panels
+    assert panel.axis.factor == "model.filters"
+    assert [curve.label for curve in panel.curves] == [f"images day_{day}.tif" for day in range(3)]
+    images = parallel.data(record).coordinates[0]
+    assert [text for _, text in images.ticks] == ["day_0.tif", "day_1.tif", "day_2.tif"]
+    for figure in (learning_curves.data(record).cells, [dot.row for dot in memory.data(record).dots]):
+        assert not any("/" in text for text in figure)
+
+
+def test_where_only_images_vary_there_is_nothing_to_compare() -> None:
+    with pytest.raises(NotVaried, match="other than the images"):
+        factors.data(planted_study(lambda *_: 30.0, train={"data.path": ("a.tif", "b.tif")}))
