@@ -1,5 +1,6 @@
 """The best model of a study, and a frame that it has split."""
 
+import math
 import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -67,7 +68,7 @@ class BestEvaluation(NamedTuple):
 
 
 def best_evaluation(record: StudyRecord) -> BestEvaluation | None:
-    """Return the evaluation with the best objective; None where nothing has been evaluated."""
+    """Return the evaluation with the best finite objective; None where nothing has been evaluated."""
     key = record.objective
     sign = -1 if METRICS[key].better == "lower" else 1
     # The objective of a search is one of its trainings: their evaluations are ranked by it.
@@ -77,9 +78,10 @@ def best_evaluation(record: StudyRecord) -> BestEvaluation | None:
         for row in record.evaluations
         if row.trial in trials and (key in row.metrics or key in trials[row.trial])
     ]
-    if not scored:
+    finite = [found for found in scored if math.isfinite(found[0])]  # NaN would stay the best if it came first
+    if not finite:
         return None
-    value, best = max(scored, key=lambda found: found[0])
+    value, best = max(finite, key=lambda found: found[0])
     tiling = {
         name.removeprefix("tiling."): value for name, value in best.settings.items() if name.startswith("tiling.")
     }
