@@ -24,7 +24,12 @@ from usplit_core.vocabulary import HEADLINE, METRICS, metric
 #: What a table reports where the store has it.
 SCORES = (HEADLINE.key, "test/psnr_db", "test/ssim")
 _DECIMALS = {"dB": 2, "": 3, "s": 1}
-_LATEX = {"\\": r"\textbackslash{}", "±": r"$\pm$", "µ": r"\textmu{}", **{sign: f"\\{sign}" for sign in "&%$#_{}"}}
+_LATEX = {
+    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+    "\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}",
+    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",  # LaTeX's own fonts have other signs there
+    "±": r"$\pm$", "µ": r"\textmu{}",
+}  # fmt: skip
 
 
 class Column(NamedTuple):

@@ -36,7 +36,9 @@ def test_text_is_aligned(record: StudyRecord) -> None:
 
 def test_every_renderer_escapes_its_signs() -> None:
     assert "| **50 % of_x\\|y** |" in to_markdown(HOSTILE)
-    assert r"a \& b & <n> \\" in to_latex(HOSTILE)
-    assert r"\textbf{50 \% of\_x|y} & \textbf{1 $\pm$ 2} \\" in to_latex(HOSTILE)
+    assert r"a \& b & \textless{}n\textgreater{} \\" in to_latex(HOSTILE)
+    assert r"\textbf{50 \% of\_x\textbar{}y} & \textbf{1 $\pm$ 2} \\" in to_latex(HOSTILE)
+    wild = Table((Column("p", "left"),), (Row((r"C:\~x^2",), False),), "note")
+    assert r"C:\textbackslash{}\textasciitilde{}x\textasciicircum{}2 \\" in to_latex(wild)
     assert "&lt;n&gt;" in to_html(HOSTILE)
     assert '<tr class="best">' in to_html(HOSTILE)
