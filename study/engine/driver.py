@@ -1,7 +1,6 @@
 """The driver's books: every message of a worker goes into the ledger and the tracking store."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
 
 from study.engine.failures import FailureCount
 from study.engine.ledger import Ledger, State, TrialStatus
@@ -17,7 +16,7 @@ from study.planning.noise_models import keep_noise_model
 from study.sharing.shared_store import clear_trials, fetch_trials, seal_trials, share_noise_model
 from study.spec import Study
 from study.store import Store
-from study.tracking.tracker import Tracker, TrackingError
+from study.tracking.tracker import Tracker
 
 Show = Callable[[str, Message], None]
 
@@ -31,8 +30,6 @@ class Driver:
         Takes every message after it has been booked.
     show_trials
         Takes trials that a search has added.
-    tracking_problem
-        The last error of the tracking store; what it missed is sent when the study ends.
     evaluated
         How many evaluations this launch has computed.
     held_back
@@ -54,7 +51,6 @@ class Driver:
         self._points: Points | None = None
         self._stepped, self._trained = set[str](), set[str]()
         self.evaluated = 0
-        self.tracking_problem = ""
         self.held_back = self.stop_reason = ""
         self.show: Show = lambda fingerprint, message: None
         self.show_trials: Callable[[Sequence[PlannedTrial]], None] = lambda trials: None
@@ -201,10 +197,10 @@ class Driver:
         kind = message["kind"]
         if kind == "started":
             self._ledger.begin(fingerprint)
-            self._track(lambda: self._tracker.open_trial(trial, {"usplit.host": message["host"]}))
+            self._tracker.open_trial(trial, {"usplit.host": message["host"]})
         elif kind == "epoch":
             self._count_steps(fingerprint, message["steps"])
-            self._track(lambda: self._tracker.log_epoch(fingerprint, message["epoch"], message["metrics"]))
+            self._tracker.log_epoch(fingerprint, message["epoch"], message["metrics"])
         elif kind == "evaluation":
             self.evaluated += 1
             self._ledger.store_evaluation(fingerprint, message["key"], message["metrics"])
@@ -249,7 +245,7 @@ class Driver:
             self._trained.add(trial.fingerprint)
         self._ledger.close_attempt(trial.fingerprint, state, outcome=state, reason=reason)
         folder = self._store.trial_folder(trial.fingerprint)
-        self._track(lambda: self._tracker.sync_trial(trial, folder, state=state, reason=reason))
+        self._tracker.sync_trial(trial, folder, state=state, reason=reason)
         if self._points is not None:
             fetch_trials(self._store, [trial.fingerprint])  # its metrics are read there
         self._close_points_of(trial.fingerprint, state)
@@ -261,13 +257,6 @@ class Driver:
     def _close_points_of(self, fingerprint: str, state: State) -> None:
         if self._points is not None and state in ("finished", "pruned", "failed"):
             self._points.close_trial(fingerprint, state, self._store.trial_folder)
-
-    def _track(self, write: Callable[[], Any]) -> None:
-        """Write to the tracking store; where it fails, go on: the trial folders hold everything."""
-        try:
-            write()
-        except TrackingError as error:
-            self.tracking_problem = str(error)
 
     def must_stop(self) -> bool:
         """Return whether running trials are to be ended now."""

@@ -212,7 +212,7 @@ def _compute(
     if driver.has_work():
         folder = store.study_folder(study.name)
         folder.mkdir(parents=True, exist_ok=True)
-        board = Board(driver.trials, ledger.statuses(study.name))
+        board = Board(driver.trials, ledger.statuses(study.name), lambda: tracker.problem)
         driver.show_trials = board.add
         with shown(board, console, folder / "log.jsonl") as driver.show:
             try:
