@@ -49,6 +49,7 @@ _RC: Any = {  # matplotlib types every key by its own name
     "xtick.major.size": 2.5,
     "ytick.major.size": 2.5,
     "text.color": INK,
+    "text.parse_math": False,  # names of files hold dollar signs
     "legend.fontsize": 6.5,
     "legend.title_fontsize": 6.5,
     "legend.frameon": False,

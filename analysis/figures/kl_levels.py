@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogFormatter, MaxNLocator
 
 from analysis.records import NotVaried, Point, StudyRecord, Trial
 from analysis.selection import cells, is_sampled, matches, train_factors
@@ -72,6 +72,9 @@ def draw(data: KlLevels, figure: Figure) -> None:
         ax.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
         if all(point.value > 0 for history in panel.levels for point in history):
             ax.set_yscale("log")
+            # By default powers are formulas, which `analysis.style` leaves unread.
+            ax.yaxis.set_major_formatter(LogFormatter())
+            ax.yaxis.set_minor_formatter(LogFormatter())
     axes[0].set_ylabel("KL divergence (nats, as weighed in the loss)")
     longest = max(axes, key=lambda ax: len(ax.lines))
     figure.legend(*longest.get_legend_handles_labels(), loc="outside right upper")

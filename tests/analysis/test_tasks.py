@@ -1,13 +1,17 @@
 """Studies of several kinds of images: what belongs to the images is never compared, and each has a name of its own."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from analysis.comparison import effects, study_scores
-from analysis.figures import factors, lc_gain, learning_curves, memory, parallel
+from analysis.figures import FIGURES, factors, lc_gain, learning_curves, memory, parallel
 from analysis.records import NotVaried, StudyRecord
+from analysis.style import draw_and_save
 from analysis.tasks import network_factors, task_factors, task_name
 from analysis.verdict import verdict
 from tests.analysis.planted import planted_study
@@ -106,3 +110,25 @@ def test_figures_compare_no_images_and_name_them_without_folders() -> None:
 def test_where_only_images_vary_there_is_nothing_to_compare() -> None:
     with pytest.raises(NotVaried, match="other than the images"):
         factors.data(planted_study(lambda *_: 30.0, train={"data.path": ("a.tif", "b.tif")}))
+
+
+@pytest.mark.parametrize("name", ["memory", "kl_levels"])
+def test_names_of_files_with_dollar_signs_are_no_formulas(name: str, tmp_path: Path) -> None:
+    costs = {"cost/peak_device_bytes": 1e9, "train/kl/0": 1.0, "train/kl/1": 200.0}
+    record = planted_study(lambda *_: 30.0, train={"data.path": ("a$\\bad^$.tif", "b.tif")}, costs=lambda _: costs)
+    module = FIGURES[name]
+    data = module.data(record)
+    drawn: list[Figure] = []
+
+    def draw(figure: Figure) -> None:
+        module.draw(data, figure)
+        drawn.append(figure)
+
+    assert draw_and_save(draw, width_mm=88, height_mm=60, stem=tmp_path / name).pdf.exists()
+    axes = drawn[0].axes[0]
+    assert any("a$\\bad^$.tif" in text for text in [axes.get_title("left"), *_texts(axes.get_yticklabels())])
+    assert not any("mathdefault" in text for text in _texts(axes.get_yticklabels()))
+
+
+def _texts(labels: list[Text]) -> list[str]:
+    return [label.get_text() for label in labels]
