@@ -12,7 +12,7 @@ from usplit_core.checkpoint import SavedModel
 from usplit_core.config import TilingConfig, check_tiling
 from usplit_core.data.files import files_of
 from usplit_core.data.image_files import LazyImage
-from usplit_core.data.output_formats import format_of
+from usplit_core.data.output_formats import OutputFormat, format_of
 from usplit_core.data.written_image import Layout, WrittenImage
 from usplit_core.errors import OutputError, UserError
 from usplit_core.inference.prediction import Splitter
@@ -65,14 +65,8 @@ def split_file(
     has_std = plan.coverage * posterior_samples(model, tiling) > 1
     identity = _identity(splitter, image, tiling, batch_size)
     output = format_of(target)
-    try:
-        if output.is_finished(target, identity):
-            return "present"
-        output.refuse_place(target)
-    except OSError as error:
-        raise OutputError(
-            f"{target} cannot be written ({error.strerror}): choose a folder that may be looked into and written to"
-        ) from error
+    if _is_there(output, target, identity):
+        return "present"
     file = WrittenImage(target, _layout(image, splitter.saved, has_std=has_std), identity, output.container)
     resumed = file.rows_done(0) > 0
     try:
@@ -88,6 +82,19 @@ def split_file(
     finally:
         file.close()
     return "resumed" if resumed else "written"
+
+
+def _is_there(output: OutputFormat, target: Path, identity: str) -> bool:
+    """Return whether the file is finished; refuse a place where it cannot be begun."""
+    try:
+        if output.is_finished(target, identity):
+            return True
+        output.refuse_place(target)
+    except OSError as error:
+        raise OutputError(
+            f"{target} cannot be written ({error.strerror}): choose a folder that may be looked into and written to"
+        ) from error
+    return False
 
 
 def _split_frame(

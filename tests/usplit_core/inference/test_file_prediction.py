@@ -14,7 +14,7 @@ from usplit_core.data.image_files import LazyImage, open_image
 from usplit_core.data.ome_zarr import open_ome_zarr
 from usplit_core.data.tiled_zarr import TiledZarr
 from usplit_core.data.written_image import Layout, WrittenImage
-from usplit_core.errors import CheckpointError, ConfigError, DataError
+from usplit_core.errors import CheckpointError, ConfigError, DataError, OutputError
 from usplit_core.inference.file_prediction import split_file
 from usplit_core.inference.prediction import Splitter
 
@@ -145,3 +145,14 @@ def test_a_file_with_one_image_can_be_split_by_its_name(splitter: Splitter, tmp_
     np.testing.assert_array_equal(splitter.split(tmp_path / "one.tif"), splitter.split(STACK[0]))
     with pytest.raises(DataError, match="holds 2 images"):
         splitter.split(tmp_path / "two.tif")
+
+
+def test_a_place_that_cannot_be_looked_at_is_one_message(splitter: Splitter, tmp_path: Path) -> None:
+    path = tmp_path / "image.tif"
+    tifffile.imwrite(path, structures()[0].mean(axis=0, dtype=np.float32))
+    for suffix in (".ome.tif", ".ome.zarr"):
+        with (
+            open_image(str(path)) as image,
+            pytest.raises(OutputError, match="choose a folder that may be looked into"),
+        ):
+            split_file(splitter, image, tmp_path / f"{'a' * 300}{suffix}", tiling=splitter.saved.run.tiling)
