@@ -31,6 +31,16 @@ def network_factors(record: StudyRecord) -> tuple[str, ...]:
     return tuple(name for name in train_factors(record) if name not in tasks)
 
 
+def told_factors(record: StudyRecord) -> tuple[str, ...]:
+    """Return the train factors that tell cells apart: all but those that follow from the images."""
+    following = _following(record)
+    return tuple(name for name in train_factors(record) if name not in following)
+
+
+def _following(record: StudyRecord) -> set[str]:
+    return set(task_factors(record)).difference(TASK)
+
+
 def _follows(record: StudyRecord, name: str, images: Sequence[str]) -> bool:
     """Say whether a setting of the data is never compared on the same images: each of them has one level of it."""
     if not images or not name.startswith("data.") or is_sampled(record, name):
@@ -68,8 +78,9 @@ def _files(value: Setting) -> list[str]:
 
 
 def describe_cell(record: StudyRecord, settings: Settings) -> str:
-    """Return settings in words as `describe` does, with short names for the images: paths would fill a figure."""
-    return describe({name: short_value(record, name, value) for name, value in settings.items()})
+    """Return settings in words as `describe` does, but images by short names: all that they are would fill a figure."""
+    following = _following(record)
+    return describe({name: short_value(record, name, settings[name]) for name in settings if name not in following})
 
 
 def short_value(record: StudyRecord, name: str, value: Setting) -> Setting:

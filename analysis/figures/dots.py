@@ -1,5 +1,6 @@
 """Means with intervals beside the names of what was measured, from top to bottom: what several figures share."""
 
+import textwrap
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from analysis.statistics import FEW, Summary
 from analysis.style import colour, draw_seeds, marker
 
+_WIDE = 30  # signs of a line of a name that leave most of a column of a page to the axes
 _NEIGHBOUR = 0.75  # of the height of a row that its series share
 
 
@@ -57,6 +59,12 @@ def _draw_series(ax: Axes, dots: Sequence[Dot], places: Sequence[float], index: 
         [dot.summary.mean / scale for dot in dots], places, linestyle="none", marker=marker(index), color=colour(index),
         markeredgecolor="white", markeredgewidth=0.5, label=dots[0].series or None, zorder=4,
     )  # fmt: skip
+
+
+def wrap_names(text: str) -> str:
+    """Return names in lines so short that they leave room for the axes; no name is broken."""
+    lines = (textwrap.wrap(line, _WIDE, break_long_words=False, break_on_hyphens=False) for line in text.splitlines())
+    return "\n".join(part for line in lines for part in line)
 
 
 def height_mm(dots: Sequence[Dot], *, legend: bool) -> float:

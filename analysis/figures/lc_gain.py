@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from analysis.figures.curves import MOST_CURVES, legend_columns
-from analysis.figures.dots import Dot, draw_dots, height_mm, series_of, what_dots_mean
+from analysis.figures.dots import Dot, draw_dots, height_mm, series_of, what_dots_mean, wrap_names
 from analysis.intervals import format_interval
 from analysis.records import MissingRuns, NotVaried, StudyRecord
 from analysis.selection import describe, describe_tiling, headline, how_to_add, how_to_run, is_sampled, reference_tiling
@@ -81,7 +81,7 @@ def data(record: StudyRecord) -> LcGain:
 def draw(data: LcGain, figure: Figure) -> None:
     """Draw a row a task, a mark a network, and a line at no gain."""
     ax = figure.subplots()
-    draw_dots(ax, data.dots)
+    draw_dots(ax, _wrapped(data.dots))
     ax.axvline(0, color=FAINT, linewidth=0.8, linestyle=":", zorder=1)
     ax.set_xlabel(f"gain in {data.metric.label} ({data.metric.unit})")
     handles, names = ax.get_legend_handles_labels()
@@ -91,7 +91,7 @@ def draw(data: LcGain, figure: Figure) -> None:
 def caption(data: LcGain) -> str:
     """Say what is seen."""
     tasks = len({dot.row for dot in data.dots})
-    without = "; ".join(f"{found.task}: {found.network}" for found in data.references)
+    without = "; ".join(f"{', '.join(found.task.splitlines())}: {found.network}" for found in data.references)
     text = (
         f"Gain in {data.metric.label} on the test frames over the best network without lateral context ({without}), "
         f"paired by seed, with {data.tiling}. {what_dots_mean(data.dots)} "
@@ -105,7 +105,7 @@ def caption(data: LcGain) -> str:
 
 def size_mm(data: LcGain) -> tuple[float, float]:
     """Return width and height."""
-    return COLUMN_MM, height_mm(data.dots, legend=True) + 6
+    return COLUMN_MM, height_mm(_wrapped(data.dots), legend=True) + 6
 
 
 def _gains(task: str, reference: Group, others: Sequence[Group], networks: Sequence[str]) -> list[Dot]:
@@ -117,6 +117,10 @@ def _gains(task: str, reference: Group, others: Sequence[Group], networks: Seque
             values = tuple(ours[seed] - theirs[seed] for seed in item.seeds if seed in theirs)
             dots.append(Dot(task, _network(item, networks), values, summarise(values)))
     return dots
+
+
+def _wrapped(dots: Sequence[Dot]) -> list[Dot]:
+    return [dot._replace(row=wrap_names(dot.row)) for dot in dots]
 
 
 def _network(item: Group, networks: Sequence[str]) -> str:

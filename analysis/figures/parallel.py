@@ -11,6 +11,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from analysis.figures.dots import wrap_names
 from analysis.records import MissingRuns, NotVaried, StudyRecord
 from analysis.selection import (
     axis_label,
@@ -22,11 +23,10 @@ from analysis.selection import (
     levels,
     metric_label,
     spans_decades,
-    train_factors,
 )
 from analysis.statistics import group
 from analysis.style import PAGE_MM
-from analysis.tasks import short_value
+from analysis.tasks import short_value, told_factors
 from usplit_core.settings import Setting
 from usplit_core.vocabulary import Metric
 
@@ -68,7 +68,7 @@ def data(record: StudyRecord) -> Parallel:
         If nothing has a score.
     """
     metric = headline(record)
-    names = [*train_factors(record), *evaluation_factors(record)]
+    names = [*told_factors(record), *evaluation_factors(record)]
     if len(names) < _FEWEST_FACTORS:
         raise NotVaried("Parallel coordinates need two factors that vary.")
     groups = sorted(group(record, metric.key, names), key=lambda item: item.summary.mean)
@@ -139,13 +139,15 @@ def _axis(record: StudyRecord, name: str) -> tuple[dict[Setting, float], tuple[t
         placed = np.linspace(0, 1, len(known)) if len(known) > 1 else np.array([0.5])
     place = dict(zip(known, placed.tolist(), strict=True))
     if len(known) <= _MOST_TICKS:
-        return place, tuple((place[level], format_value(name, short_value(record, name, level))) for level in known)
+        return place, tuple((place[level], _text(record, name, level)) for level in known)
     shown = np.unique(np.linspace(0, len(known) - 1, 5).round().astype(int)).tolist()
-    return place, tuple((place[known[index]], _short(name, short_value(record, name, known[index]))) for index in shown)
+    return place, tuple((place[known[index]], _text(record, name, known[index], digits=3)) for index in shown)
 
 
-def _short(name: str, level: Setting) -> str:
-    return f"{level:.3g}" if isinstance(level, float) else format_value(name, level)
+def _text(record: StudyRecord, name: str, level: Setting, digits: int | None = None) -> str:
+    if isinstance(level, float) and digits is not None:
+        return f"{level:.{digits}g}"
+    return wrap_names(format_value(name, short_value(record, name, level)))
 
 
 def _spread(places: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from analysis.comparison import effects, study_scores
-from analysis.figures import FIGURES, factors, lc_gain, learning_curves, memory, parallel
+from analysis.figures import FIGURES, factors, lc_gain, learning_curves, memory, panels, parallel
+from analysis.figures.dots import wrap_names
 from analysis.records import NotVaried, StudyRecord
 from analysis.style import draw_and_save
 from analysis.tasks import network_factors, task_factors, task_name
@@ -56,6 +57,20 @@ def test_one_network_on_several_images_is_one_series(two_data_sets: StudyRecord)
     data = lc_gain.data(two_data_sets)
     assert [(dot.row, dot.series) for dot in data.dots] == [
         ("critters.tif", "LC depth 2"), ("cells.tif", "LC depth 2"),
+    ]  # fmt: skip
+
+
+def test_figures_tell_cells_apart_by_the_images_and_not_by_what_follows_from_them(two_data_sets: StudyRecord) -> None:
+    labels = [item.label for item in parallel.data(two_data_sets).coordinates]
+    assert labels == ["images", "LC depth", "scale-invariant PSNR (dB)"]
+    depths = panels.scores_by(two_data_sets, ["model.lc_depth"])
+    assert [curve.label for curve in depths.panels[0].curves] == ["images critters.tif", "images cells.tif"]
+
+
+def test_names_of_several_files_stand_below_each_other() -> None:
+    name = "actin-60x-noise2-highsnr.tif + mito-60x-noise2-highsnr.tif\n0 + 1"
+    assert wrap_names(name).splitlines() == [
+        "actin-60x-noise2-highsnr.tif +", "mito-60x-noise2-highsnr.tif", "0 + 1",
     ]  # fmt: skip
 
 
