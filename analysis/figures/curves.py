@@ -109,9 +109,10 @@ def draw_curves(ax: Axes, axis: Axis, found: Sequence[Curve], colours: Sequence[
     """
     positions = _positions(axis)
     span = max(positions) - min(positions) or 1.0
+    # Curves that share a level would hide each other's bars: each is moved aside by a fraction of the axis.
+    aside = (0.012 if _is_numeric(axis) else 0.03) * span
     for index, curve in enumerate(found):
-        # Curves that share a level would hide each other's bars: each is moved aside by a fraction of the axis.
-        shift = (index - (len(found) - 1) / 2) * (0.012 if _is_numeric(axis) else 0.03) * span
+        shift = (index - (len(found) - 1) / 2) * aside
         places = [positions[axis.levels.index(point.level)] + shift for point in curve.points]
         _draw_curve(
             ax,
@@ -121,7 +122,8 @@ def draw_curves(ax: Axes, axis: Axis, found: Sequence[Curve], colours: Sequence[
             joined=_is_numeric(axis) and not axis.sampled,
         )
     ax.margins(y=0.1)
-    ax.set_xlim(min(positions) - 0.08 * span, max(positions) + 0.08 * span)
+    margin = max(0.08 * span, (len(found) + 1) / 2 * aside)
+    ax.set_xlim(min(positions) - margin, max(positions) + margin)
     if axis.sampled and _is_numeric(axis):
         _mark_range(ax, axis, positions)
     else:

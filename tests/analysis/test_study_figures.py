@@ -23,7 +23,9 @@ from analysis.figures import (
     patch_size,
     sample_count,
 )
+from analysis.figures.curves import Axis, Curve, CurvePoint, draw_curves
 from analysis.records import MissingRuns, NotVaried, StudyRecord
+from analysis.statistics import summarise
 from tests.analysis.planted import PSNR, planted_study
 
 
@@ -230,3 +232,14 @@ def test_everything_can_be_drawn_and_says_n(name: str, request: pytest.FixtureRe
     assert len(drawn) >= 6
     assert all("(n" in result.caption or "n = " in result.caption for result in drawn if result.name != "kl_levels")
     assert all(PSNR not in result.caption for result in drawn)
+
+
+def test_no_curve_lies_beyond_the_axis() -> None:
+    names = tuple(f"name {number}" for number in range(3))
+    points = tuple(CurvePoint(name, (0, 1), (1.0, 2.0), summarise([1.0, 2.0])) for name in names)
+    ax = Figure().subplots()
+    draw_curves(ax, Axis("model.variant", "variant", names, sampled=False), [Curve(str(n), points) for n in range(7)])
+    low, high = ax.get_xlim()
+    places = [float(place) for line in ax.lines for place in np.asarray(line.get_xdata(), dtype=float)]
+    assert low < min(places)
+    assert max(places) < high
