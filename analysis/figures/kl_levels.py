@@ -16,6 +16,7 @@ from analysis.tasks import describe_cell
 
 TITLE = "KL divergence by level"
 _KEY = "train/kl/"
+_SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 _MOST = 4
 
 
@@ -72,12 +73,24 @@ def draw(data: KlLevels, figure: Figure) -> None:
         ax.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
         if all(point.value > 0 for history in panel.levels for point in history):
             ax.set_yscale("log")
-            # By default powers are formulas, which `analysis.style` leaves unread.
-            ax.yaxis.set_major_formatter(LogFormatter())
-            ax.yaxis.set_minor_formatter(LogFormatter())
+            ax.yaxis.set_major_formatter(_Powers())
+            ax.yaxis.set_minor_formatter(_Powers())
     axes[0].set_ylabel("KL divergence (nats, as weighed in the loss)")
     longest = max(axes, key=lambda ax: len(ax.lines))
     figure.legend(*longest.get_legend_handles_labels(), loc="outside right upper")
+
+
+class _Powers(LogFormatter):
+    """Writes 0.002 as 2×10⁻³: matplotlib's own powers are formulas, which `analysis.style` leaves unread."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        """Return the label of a tick, or nothing where there is no room for one."""
+        factor, is_power, exponent = super().__call__(x, pos).partition("e")
+        if not is_power:
+            return factor
+        sign = "⁻" if exponent[0] in "-−" else ""
+        power = f"10{sign}{exponent[1:].lstrip('0').translate(_SUPERSCRIPTS)}"
+        return power if factor == "1" else f"{factor}×{power}"
 
 
 def caption(data: KlLevels) -> str:

@@ -24,7 +24,7 @@ from analysis.figures import (
     sample_count,
 )
 from analysis.figures.curves import Axis, Curve, CurvePoint, draw_curves
-from analysis.records import MissingRuns, NotVaried, StudyRecord
+from analysis.records import MissingRuns, NotVaried, Point, StudyRecord
 from analysis.statistics import summarise
 from tests.analysis.planted import PSNR, planted_study
 
@@ -223,6 +223,17 @@ def test_latent_levels_have_a_line_each(ablation: StudyRecord) -> None:
     bare = tuple(trial._replace(metrics={}) for trial in ablation.trials)
     with pytest.raises(NotVaried):
         kl_levels.data(ablation._replace(trials=bare))
+
+
+def test_powers_are_written_as_such_on_the_axis(ablation: StudyRecord) -> None:
+    data = kl_levels.data(ablation)
+    for scale, expected in ((1e-3, "10⁻³"), (1e6, "10⁶"), (1.0, "10")):
+        values = [scale, 10 * scale, 100 * scale]
+        history = tuple(Point(epoch, value) for epoch, value in enumerate(values))
+        figure = Figure()
+        kl_levels.draw(data._replace(panels=(data.panels[0]._replace(levels=(history,)),)), figure)
+        figure.canvas.draw()
+        assert expected in [text.get_text() for text in figure.axes[0].get_yticklabels()]
 
 
 @pytest.mark.parametrize("name", ["ablation", "search"])
