@@ -100,8 +100,8 @@ class _EpochScheduler(FIFOScheduler):
 def _seeded(text: str) -> Iterator[None]:
     """Let numpy's global generator, from which Ray draws, follow from a text within a block."""
     before = np.random.get_state()  # noqa: NPY002 # Ray's choice
-    np.random.seed(list(text.encode()))  # noqa: NPY002
+    np.random.seed(list(text.encode()))  # noqa: NPY002 # as above
     try:
         yield
     finally:
-        np.random.set_state(before)  # noqa: NPY002
+        np.random.set_state(before)  # noqa: NPY002 # as above
