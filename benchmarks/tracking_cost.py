@@ -122,7 +122,7 @@ def _measure(tracker: Tracker, store: Store, trial: PlannedTrial, *, epoch_secon
         if message["kind"] == "started":
             tracker.open_trial(trial, {"usplit.host": message["host"]})
         elif message["kind"] == "epoch":
-            tracker.log_epoch(trial.fingerprint, message["epoch"], message["metrics"])
+            tracker.log_epoch(trial.fingerprint)
         held_up += time.perf_counter() - begun
         message = messages.get(timeout=_LONGEST_S)
     begun = time.perf_counter()

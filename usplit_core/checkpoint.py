@@ -19,12 +19,9 @@ The tensors of a model carry the names of the network's state dict. A training f
 """
 
 import json
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
-from uuid import uuid4
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -38,6 +35,7 @@ from usplit_core.errors import CheckpointError, OutputError
 from usplit_core.models import Network, build
 from usplit_core.optimiser import HasState
 from usplit_core.settings import validate
+from usplit_core.whole_files import write_whole
 
 FORMAT = 1
 
@@ -191,23 +189,6 @@ def read_progress(path: Path) -> tuple[RunConfig, dict[str, Any]]:
         raise CheckpointError(_unusable_record(path, record, error)) from error
 
 
-def remove_unfinished_writes(folder: Path) -> None:
-    """Delete what writers that were killed left half-written in `folder`."""
-    for path in folder.glob(".*.unfinished"):
-        path.unlink(missing_ok=True)
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary name that takes the place of `path` if all goes well, and vanishes if not."""
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}.unfinished")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def _write(path: Path, tensors: Mapping[str, Tensor], *, kind: str, record: Mapping[str, Any]) -> None:
     metadata = {
         "usplit.format": str(FORMAT),
@@ -216,11 +197,7 @@ def _write(path: Path, tensors: Mapping[str, Tensor], *, kind: str, record: Mapp
     }
     content = serialise({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, metadata)
     try:
-        with _replacing(path) as temporary, temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            # The new name must not reach the disk before the bytes do.
-            os.fsync(file.fileno())
+        write_whole(path, content)
     except OSError as error:
         raise OutputError(
             f"{path} cannot be written ({error.strerror}): check that the folder exists, may be written to and has "

@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 
 from usplit_core import __version__
-from usplit_core.checkpoint import SavedModel, load_training, read_progress, remove_unfinished_writes
+from usplit_core.checkpoint import SavedModel, load_training, read_progress
 from usplit_core.checkpointing import BEST, LAST, Checkpoints
 from usplit_core.config import RunConfig
 from usplit_core.cost import measure_cost, reset_peak_memory
@@ -44,6 +44,7 @@ from usplit_core.progress import (
 from usplit_core.resume import continue_from, unpack
 from usplit_core.validation import target_ranges, validate
 from usplit_core.vocabulary import MONITOR
+from usplit_core.whole_files import remove_unfinished_writes
 
 #: What random numbers are for: together with a seed and a step, the key that they are drawn from.
 _TRAINING, _VALIDATION = 1, 2

@@ -200,7 +200,7 @@ class Driver:
             self._tracker.open_trial(trial, {"usplit.host": message["host"]})
         elif kind == "epoch":
             self._count_steps(fingerprint, message["steps"])
-            self._tracker.log_epoch(fingerprint, message["epoch"], message["metrics"])
+            self._tracker.log_epoch(fingerprint)
         elif kind == "evaluation":
             self.evaluated += 1
             self._ledger.store_evaluation(fingerprint, message["key"], message["metrics"])

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from study.errors import StoreError
 from study.store import Store
-from study.whole_files import read_json, write_whole
 from usplit_core.errors import nearest
+from usplit_core.whole_files import read_json, write_whole
 
 _SPACE, _OPTIONS = "space.py", "launch.json"
 

@@ -240,10 +240,6 @@ class Ledger:
         )
         return [TrialStatus(*row) for row in rows]
 
-    def studies(self) -> list[str]:
-        """Return the names of all studies, the newest last."""
-        return [row[0] for row in self._connection.execute("SELECT name FROM studies ORDER BY created")]
-
     @contextmanager
     def _transaction(self) -> Iterator[Run]:
         with transaction(self._connection) as run:

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from study.whole_files import read_json, replacing, write_whole
+from usplit_core.whole_files import read_json, remove_unfinished_writes, replacing, write_whole
 
 
 class AttemptSuperseded(RuntimeError):
@@ -41,9 +41,10 @@ def begin_attempt(folder: Path, number: int) -> str:
     attempt = f"{number}-{uuid.uuid4().hex[:8]}"
     write_whole(folder / "attempt", attempt)
     # Half-written by workers that were killed; one that still lives must not write here either.
-    for pattern in (".*.unfinished", "evaluations/*/.*.unfinished", "evaluations/*/.sample.*.npz"):
-        for path in folder.glob(pattern):
-            path.unlink(missing_ok=True)
+    for place in (folder, *folder.glob("evaluations/*")):
+        remove_unfinished_writes(place)
+    for path in folder.glob("evaluations/*/.sample.*.npz"):  # as older versions named them
+        path.unlink(missing_ok=True)
     return attempt
 
 

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from usplit_core.data.shared_arrays import ArrayCache, private_folder, remove_unused, sweep_at_exit
+from usplit_core.whole_files import write_whole
 
 Key = Mapping[str, Any]
 
@@ -64,14 +64,9 @@ def remember(folder: Path, key: Key, value: Any) -> None:
     """Keep a JSON-able value; where nothing can be written, it is worked out again next time."""
     text = _text(key)
     file = _file(folder, text)
-    partial = file.with_name(f".{file.name}.{uuid4().hex[:8]}")
-    try:
+    with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps({"key": key, "value": value}, indent=1), "utf-8")
-        partial.replace(file)
-    except OSError:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
+        write_whole(file, json.dumps({"key": key, "value": value}, indent=1))
 
 
 def _text(key: Any) -> str:

@@ -1,11 +1,11 @@
 """The noise models of a study: known by their content, and kept where every worker finds them."""
 
 import hashlib
-import os
 from pathlib import Path
 
 from usplit_core.config import RunConfig
 from usplit_core.errors import CheckpointError, OutputError
+from usplit_core.whole_files import write_whole
 
 
 def content_of_noise_model(path: str) -> str:
@@ -51,11 +51,9 @@ def _read(path: str) -> bytes:
 
 
 def _write(kept: Path, content: bytes) -> None:
-    unfinished = kept.with_name(f".{kept.name}.{os.getpid()}")
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_bytes(content)
-        unfinished.replace(kept)
+        write_whole(kept, content)
     except OSError as error:
         raise OutputError(f"cannot keep the noise model as {kept} ({error.strerror}): name another --store") from None
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from study.errors import StoreError
 from study.sharing.objects import Objects
 from study.sharing.shared_trial import Manifest, SharedFile, SharedTrial
-from study.whole_files import read_json, write_whole
+from usplit_core.whole_files import read_json, write_whole
 
 #: In a folder: which object each of its files was fetched from.
 _INDEX = ".shared.json"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from study.tracking.sampling import repeated
-from study.whole_files import read_json, write_whole
+from usplit_core.whole_files import read_json, write_whole
 
 KEY = "cost/energy_joules"
 FILE = "energy.json"

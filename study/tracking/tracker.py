@@ -100,7 +100,7 @@ class Tracker:
         """Note that a trial has begun, or goes on; returns at once."""
         self._post(trial, "running", "", {**self._source, **(details or {})})
 
-    def log_epoch(self, fingerprint: str, epoch: int, metrics: Mapping[str, float]) -> None:
+    def log_epoch(self, fingerprint: str) -> None:
         """Note that an epoch of an open trial has ended; returns at once."""
         self._post(self._planned[fingerprint], "running", "", {})
 

@@ -17,12 +17,12 @@ from usplit_core.checkpoint import (
     load_model,
     load_training,
     read_progress,
-    remove_unfinished_writes,
     save_model,
     save_training,
 )
 from usplit_core.errors import CheckpointError, OutputError
 from usplit_core.models import Network, build
+from usplit_core.whole_files import remove_unfinished_writes
 
 RUN = tiny_run()
 

@@ -6,8 +6,6 @@ The mixture has the signal as its mean. Everything is measured in the range of t
 so it holds in any unit: `in_units` changes the range and nothing else.
 """
 
-import os
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,11 +13,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as serialise
 from torch import Tensor
 
 from usplit_core.config import RunConfig
 from usplit_core.errors import CheckpointError, DataError, OutputError
+from usplit_core.whole_files import write_whole
 
 #: In signal ranges; keeps a component from shrinking onto one pixel.
 MIN_DEVIATION = 1e-3
@@ -177,13 +177,9 @@ def save_noise_model(path: Path, model: NoiseModel) -> None:
     OutputError
         If the file cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        save_file({name: tensor.contiguous() for name, tensor in model._asdict().items()}, temporary)
-        temporary.replace(path)
-    except (OSError, SafetensorError) as error:
-        with suppress(OSError):
-            temporary.unlink()
+        write_whole(path, serialise({name: tensor.contiguous() for name, tensor in model._asdict().items()}))
+    except OSError as error:
         raise OutputError(
             f"cannot write the noise model {path} ({error}): choose a folder that may be written to and has room"
         ) from None

@@ -9,6 +9,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 
+def remove_unfinished_writes(folder: Path) -> None:
+    """Delete what writers that were killed left half-written in `folder`."""
+    for path in folder.glob(".*.unfinished"):
+        path.unlink(missing_ok=True)
+
+
 def read_json(path: Path) -> dict[str, Any] | None:
     """Return the content of a file; None where there is none, or a machine that lost its power left half of it."""
     try:
